@@ -1,0 +1,408 @@
+"""The container: its client, where everything lies in it, and the queue of exports (design §6).
+
+Both sides use it. The rules of publishing rest on two primitives alone: a blob created only where there is
+none, and a blob replaced only where its ETag still is what was read. Both answer None where the condition
+did not hold, so that no caller can forget the case.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from errors import Failure, Fault, StorageDown, StorageRefused, azure_fault
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.storage.blob import ContainerClient
+
+    from settings import StorageSettings
+
+EXPORT_QUEUE = "training-exports"
+JSON = "application/json"
+
+# One staged block; memory while uploading is about this times (UPLOADS_AT_ONCE + 1) (facts/functions.md §5).
+BLOCK_BYTES = 8 * 1024 * 1024
+UPLOADS_AT_ONCE = 4
+
+
+def data_blob(export: str, version: str, format: str = "csv") -> str:
+    """Name the data of a version; `format` is csv or parquet."""
+    return f"snapshots/{export}/{version}/data.{format}"
+
+
+def mltable_blob(export: str, version: str) -> str:
+    """Name the MLTable file beside the data."""
+    return f"snapshots/{export}/{version}/MLTable"
+
+
+def snapshots_prefix(export: str) -> str:
+    """Name the folder of an export's versions."""
+    return f"snapshots/{export}/"
+
+
+def contract_blob(contract_id: str) -> str:
+    """Name a stored contract."""
+    return f"contracts/{contract_id}.json"
+
+
+def manifest_blob(export: str, version: str) -> str:
+    """Name a version's manifest, whose existence is the version's existence."""
+    return f"manifests/{export}/{version}.json"
+
+
+def manifests_prefix(export: str) -> str:
+    """Name the folder of an export's manifests."""
+    return f"manifests/{export}/"
+
+
+def latest_blob(export: str) -> str:
+    """Name the pointer to the version that training reads."""
+    return f"latest/{export}.json"
+
+
+def run_blob(export: str) -> str:
+    """Name the record of an export's last run."""
+    return f"runs/{export}.json"
+
+
+def adoption_blob(model: str) -> str:
+    """Name the pointer to the version that a model has adopted."""
+    return f"models/{model}.json"
+
+
+def golden_blob(model: str, version: str) -> str:
+    """Name the golden rows of a model and version."""
+    return f"golden/{model}/{version}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob as read: its bytes, and the ETag to replace it by."""
+
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A blob as listed: full name, bytes, time of last change."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+class Lease(Protocol):
+    """A held lease on a blob."""
+
+    def renew(self) -> bool:
+        """Hold it for another period; False where it was lost."""
+
+    def release(self) -> None:
+        """Give it back; a lease already lost is no error."""
+
+
+class Container(Protocol):
+    """What both sides ask of Blob storage. Raises StorageDown or StorageRefused, nothing else."""
+
+    def ensure(self) -> None:
+        """Create the container where there is none."""
+
+    def read(self, name: str, unless: str = "") -> Blob | None:
+        """Read a blob; None where there is none. With the ETag `unless` unchanged, it comes without data."""
+
+    def create(self, name: str, data: bytes, content_type: str = JSON) -> str | None:
+        """Write a blob where there is none and give its ETag; None where there is one."""
+
+    def replace(self, name: str, data: bytes, etag: str) -> str | None:
+        """Overwrite a blob whose ETag still is `etag` and give the new one; None where it is not."""
+
+    def put(self, name: str, data: bytes, content_type: str = JSON) -> str:
+        """Write a blob whatever was there. Only for records that nothing rests on."""
+
+    def stage(self, name: str, block_id: str, data: bytes) -> None:
+        """Upload one block (at most BLOCK_BYTES), not yet visible, of a blob to be."""
+
+    def commit(self, name: str, block_ids: Sequence[str], content_type: str, md5: bytes) -> str | None:
+        """Make the staged blocks a blob, in this order, where there is none; None where there is one."""
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """List the blobs whose names begin so, by name."""
+
+    def download(self, name: str) -> Iterator[bytes]:
+        """Stream a blob's bytes; a missing blob gives none."""
+
+    def delete(self, name: str) -> None:
+        """Remove a blob; a missing one is no error."""
+
+    def lease(self, name: str, seconds: int) -> Lease | None:
+        """Lease an existing blob; None where another holds it or there is no such blob."""
+
+
+class BlobContainer:
+    """`Container` on Azure Blob storage (or Azurite)."""
+
+    def __init__(self, client: ContainerClient) -> None:
+        self._client = client
+
+    def ensure(self) -> None:
+        """See Container."""
+        with _told("the container"):
+            if not self._client.exists():
+                _unless_conflict(self._client.create_container)
+
+    def read(self, name: str, unless: str = "") -> Blob | None:
+        """See Container."""
+        condition = _if_changed(unless) if unless else {}
+        with _told(name):
+            try:
+                stream = self._client.download_blob(name, **condition)
+                return Blob(stream.readall(), stream.properties.etag)
+            except Exception as error:
+                if unless and getattr(error, "status_code", None) == 304:
+                    return Blob(b"", unless)
+                if azure_fault(error) is Fault.ABSENT:
+                    return None
+                raise
+
+    def create(self, name: str, data: bytes, content_type: str = JSON) -> str | None:
+        """See Container."""
+        return self._upload(name, data, content_type, overwrite=False)
+
+    def replace(self, name: str, data: bytes, etag: str) -> str | None:
+        """See Container."""
+        from azure.core import MatchConditions
+
+        return self._upload(
+            name, data, JSON, overwrite=True, etag=etag, match_condition=MatchConditions.IfNotModified
+        )
+
+    def put(self, name: str, data: bytes, content_type: str = JSON) -> str:
+        """See Container."""
+        etag = self._upload(name, data, content_type, overwrite=True)
+        if etag is None:
+            raise StorageDown(f"Storage refused to overwrite {name}: it is leased by another. Try again.")
+        return etag
+
+    def stage(self, name: str, block_id: str, data: bytes) -> None:
+        """See Container."""
+        with _told(name):
+            self._client.get_blob_client(name).stage_block(block_id, data, length=len(data))
+
+    def commit(self, name: str, block_ids: Sequence[str], content_type: str, md5: bytes) -> str | None:
+        """See Container."""
+        from azure.core import MatchConditions
+        from azure.storage.blob import BlobBlock, ContentSettings
+
+        settings = ContentSettings(content_type=content_type, content_md5=bytearray(md5))
+        with _told(name):
+            done = _unless_conflict(
+                lambda: self._client.get_blob_client(name).commit_block_list(
+                    [BlobBlock(block_id) for block_id in block_ids],
+                    content_settings=settings,
+                    match_condition=MatchConditions.IfMissing,
+                )
+            )
+            return None if done is None else str(done["etag"])
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """See Container."""
+        with _told(prefix):
+            for blob in self._client.list_blobs(name_starts_with=prefix):
+                yield Listed(blob.name, blob.size, blob.last_modified)
+
+    def download(self, name: str) -> Iterator[bytes]:
+        """See Container."""
+        with _told(name):
+            try:
+                yield from self._client.download_blob(name).chunks()
+            except Exception as error:
+                if azure_fault(error) is not Fault.ABSENT:
+                    raise
+
+    def delete(self, name: str) -> None:
+        """See Container."""
+        with _told(name):
+            try:
+                self._client.delete_blob(name)
+            except Exception as error:
+                if azure_fault(error) is not Fault.ABSENT:
+                    raise
+
+    def lease(self, name: str, seconds: int) -> Lease | None:
+        """See Container."""
+        from azure.storage.blob import BlobLeaseClient
+
+        lease = BlobLeaseClient(self._client.get_blob_client(name))
+        with _told(name):
+            try:
+                lease.acquire(lease_duration=seconds)
+            except Exception as error:
+                if azure_fault(error) in (Fault.CONFLICT, Fault.ABSENT):
+                    return None
+                raise
+        return _BlobLease(lease, name)
+
+    def _upload(self, name: str, data: bytes, content_type: str, **condition: Any) -> str | None:
+        from azure.storage.blob import ContentSettings
+
+        settings = ContentSettings(content_type=content_type)
+        with _told(name):
+            done = _unless_conflict(
+                lambda: self._client.get_blob_client(name).upload_blob(
+                    data, content_settings=settings, **condition
+                )
+            )
+            return None if done is None else str(done["etag"])
+
+
+class _BlobLease:
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def renew(self) -> bool:
+        with _told(self._name):
+            return _unless_conflict(lambda: self._client.renew() or True) is not None
+
+    def release(self) -> None:
+        with _told(self._name):
+            _unless_conflict(self._client.release)
+
+
+def open_container(settings: StorageSettings, *, retries: int = 3, timeout_s: int = 60) -> BlobContainer:
+    """Connect to the container that the settings name; nothing is sent yet.
+
+    Args:
+        settings: which account and container, and as whom.
+        retries: how often the SDK tries again by itself, after 1, 2, 4 … seconds.
+        timeout_s: how long one answer may take.
+
+    Raises:
+        StorageRefused: no storage account is configured.
+    """
+    from azure.storage.blob import BlobServiceClient, ExponentialRetry
+
+    connection_string = _connection_string(settings)
+    # The SDK's own retries start at 15 s; a scoring call cannot wait for that.
+    options: dict[str, Any] = {
+        "retry_policy": ExponentialRetry(
+            initial_backoff=1, increment_base=2, retry_total=retries, random_jitter_range=1
+        ),
+        "connection_timeout": min(10, timeout_s),
+        "read_timeout": timeout_s,
+        "max_block_size": BLOCK_BYTES,
+        "max_single_put_size": BLOCK_BYTES,
+    }
+    if connection_string:
+        service = BlobServiceClient.from_connection_string(connection_string, **options)
+    elif settings.blob_service_uri:
+        service = BlobServiceClient(
+            settings.blob_service_uri, credential=app_identity(settings.client_id), **options
+        )
+    else:
+        raise StorageRefused(_NO_ACCOUNT)
+    return BlobContainer(service.get_container_client(settings.container))
+
+
+def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
+    """Give a function that puts one message on the queue of exports, creating the queue where needed.
+
+    The message is base64, which is what the queue trigger expects by default (facts/functions.md §3.7).
+    """
+    from azure.storage.queue import QueueServiceClient
+
+    connection_string = _connection_string(settings)
+    if connection_string:
+        service = QueueServiceClient.from_connection_string(connection_string)
+    elif settings.queue_service_uri:
+        service = QueueServiceClient(settings.queue_service_uri, credential=app_identity(settings.client_id))
+    else:
+        raise StorageRefused(_NO_ACCOUNT)
+    queue = service.get_queue_client(EXPORT_QUEUE)
+
+    def send(message: str) -> None:
+        encoded = base64.b64encode(message.encode()).decode()
+        with _told(f"the queue {EXPORT_QUEUE}"):
+            try:
+                queue.send_message(encoded)
+            except Exception as error:
+                if azure_fault(error) is not Fault.ABSENT:
+                    raise
+                _unless_conflict(queue.create_queue)
+                queue.send_message(encoded)
+
+    return send
+
+
+def app_identity(client_id: str) -> TokenCredential:
+    """Give the app's own identity; `client_id` picks its user-assigned one.
+
+    DefaultAzureCredential, so that the same code runs as the developer's own sign-in on a desk.
+    """
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential(managed_identity_client_id=client_id or None)
+
+
+_NO_ACCOUNT = (
+    "No storage account is configured: set AzureWebJobsStorage, "
+    "or connection_string or blob_service_uri in [storage]."
+)
+
+AZURITE_CONNECTION_STRING = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
+)
+
+
+def _connection_string(settings: StorageSettings) -> str:
+    given = settings.connection_string.get_secret_value()
+    return AZURITE_CONNECTION_STRING if given.strip() == "UseDevelopmentStorage=true" else given
+
+
+def _if_changed(etag: str) -> dict[str, Any]:
+    from azure.core import MatchConditions
+
+    return {"etag": etag, "match_condition": MatchConditions.IfModified}
+
+
+def _unless_conflict[T](call: Callable[[], T]) -> T | None:
+    try:
+        return call()
+    except Exception as error:
+        if azure_fault(error) is Fault.CONFLICT:
+            return None
+        raise
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn an exception of the SDK into one of ours, naming the blob and never the account's URL."""
+    from azure.core.exceptions import AzureError
+
+    try:
+        yield
+    except Failure:
+        raise
+    except (AzureError, ValueError) as error:
+        raise _failure(what, error) from None
+
+
+def _failure(what: str, error: Exception) -> Failure:
+    fault = azure_fault(error)
+    code = getattr(error, "error_code", None) or type(error).__name__
+    if fault is Fault.REFUSED:
+        return StorageRefused(
+            f"Storage refused {what} ({code}). Give the app's identity the role Storage Blob Data Owner "
+            "(and Storage Queue Data Contributor) on the account, and check its network rules."
+        )
+    if fault is Fault.MISCONFIGURED or isinstance(error, ValueError):
+        return StorageRefused(f"The storage account's address or key cannot be used ({code}): check it.")
+    return StorageDown(f"Storage failed at {what}: {fault.value} ({code}). Try again.")

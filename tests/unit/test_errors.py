@@ -1,0 +1,75 @@
+"""The taxonomy is complete, and says no more than it should."""
+
+import inspect
+
+import azure.core.exceptions
+import azure.identity
+import pytest
+import requests.exceptions
+
+import errors
+from errors import AZURE_FAULTS, REQUESTS_FAULTS, Failure, Fault, azure_fault, requests_fault
+
+
+def failures(root: type[Failure] = Failure) -> list[type[Failure]]:
+    return [root, *(found for child in root.__subclasses__() for found in failures(child))]
+
+
+def exceptions_of(module: object) -> set[str]:
+    return {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, Exception)
+        and not issubclass(value, Warning)
+        and value.__module__ == getattr(module, "__name__", "")
+    }
+
+
+def test_every_exception_of_requests_has_a_row() -> None:
+    assert exceptions_of(requests.exceptions) == set(REQUESTS_FAULTS)
+
+
+def test_every_exception_of_azure_core_has_a_row() -> None:
+    assert exceptions_of(azure.core.exceptions) == set(AZURE_FAULTS)
+
+
+def test_an_exception_is_judged_by_its_nearest_class() -> None:
+    assert requests_fault(requests.exceptions.ConnectTimeout()) is Fault.SILENT
+    assert requests_fault(requests.exceptions.ConnectionError()) is Fault.UNREACHABLE
+    assert azure_fault(azure.core.exceptions.ResourceNotFoundError()) is Fault.ABSENT
+    assert azure_fault(azure.identity.CredentialUnavailableError("no identity")) is Fault.REFUSED
+    assert azure_fault(ValueError()) is requests_fault(ValueError()) is Fault.BUG
+
+
+def test_storage_is_judged_by_its_status_before_its_class() -> None:
+    error = azure.core.exceptions.HttpResponseError("busy")
+    error.status_code = 503
+    assert azure_fault(error) is Fault.BUSY
+
+
+@pytest.mark.parametrize("kind", failures())
+def test_every_failure_is_drawn_in_the_tree_of_the_module(kind: type[Failure]) -> None:
+    assert errors.__doc__ is not None
+    assert kind.__name__ in errors.__doc__
+    assert kind.__doc__
+    assert 400 <= kind.status <= 504
+
+
+def test_no_two_failures_share_a_slug() -> None:
+    slugs = [kind.slug for kind in failures()]
+    assert len(slugs) == len(set(slugs))
+
+
+def test_a_problem_document_names_at_most_twenty_entities_and_counts_all() -> None:
+    failure = errors.EntitiesDoNotFit("why", entities=[str(n) for n in range(30)], features=["Age"])
+    assert failure.problem("abc") == {
+        "type": "urn:sesam-azureml:entities-do-not-fit",
+        "title": "Entities do not fit the contract",
+        "status": 422,
+        "detail": "why",
+        "request_id": "abc",
+        "entities": [str(n) for n in range(20)],
+        "entity_count": 30,
+        "features": ["Age"],
+    }

@@ -1,0 +1,170 @@
+"""The settings: strict, complete in their complaints, and silent about values."""
+
+from pathlib import Path
+
+import pytest
+
+import settings
+from errors import SettingsWrong
+from settings import Settings, load_settings
+
+SECRET = "planted-secret-7f3a"
+
+GOOD = """
+[sesam]
+url = "datahub-1234.sesam.cloud"
+
+[exports.customers]
+pipe = "customers-training-csv"
+label = "ChurnFlag"
+
+[models.churn]
+url = "https://ml.example/execute?api-version=2.0&details=true"
+contract = "customers"
+"""
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "bridge.toml"
+    file.write_text(GOOD)
+    monkeypatch.setenv("BRIDGE_CONFIG", str(file))
+    monkeypatch.setenv("SESAM__JWT", SECRET)
+    monkeypatch.setenv("MODELS__CHURN__KEY", SECRET)
+    return file
+
+
+def problems() -> tuple[str, ...]:
+    with pytest.raises(SettingsWrong) as error:
+        load_settings()
+    assert SECRET not in f"{error.value} {error.value!r} {error.value.__cause__} {error.value.__context__}"
+    return error.value.problems
+
+
+def test_the_file_and_the_environment_together_are_the_settings(toml: Path) -> None:
+    read = load_settings()
+    assert read.models["churn"].key.get_secret_value() == SECRET
+    assert read.models["churn"].dialect == "classic"
+    assert read.exports["customers"].label == "ChurnFlag"
+    assert SECRET not in repr(read)
+
+
+def test_the_environment_beats_the_file(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS__CHURN__BATCH_ROWS", "10")
+    monkeypatch.setenv("MODELS__CHURN__FEATURES", '["Age", "Location"]')
+    monkeypatch.setenv("MODELS__CHURN__RETURN", "scores")
+    monkeypatch.setenv("MODELS__CHURN__CONSTANTS", '{"ChurnFlag": 0}')
+    churn = load_settings().models["churn"]
+    assert (churn.batch_rows, churn.features, churn.return_) == (10, ("Age", "Location"), "scores")
+    assert churn.constants == {"ChurnFlag": 0}
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["datahub-1234.sesam.cloud", "https://datahub-1234.sesam.cloud", "https://datahub-1234.sesam.cloud/",
+     "https://datahub-1234.sesam.cloud/api", "datahub-1234.sesam.cloud/api/"],
+)  # fmt: skip
+def test_every_spelling_of_the_nodes_address_means_the_same(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    monkeypatch.setenv("SESAM__URL", spelling)
+    assert load_settings().sesam.url == "https://datahub-1234.sesam.cloud"
+
+
+def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS__CHURN__KYE", SECRET)
+    monkeypatch.setenv("MODELS__CHURN__TIMEOUT_S", SECRET)
+    monkeypatch.setenv("SESAM__URL", f"https://user:{SECRET}@host")
+    monkeypatch.setenv("EXPORTS__CUSTOMERS__FORMATS", f'["{SECRET}"')
+    monkeypatch.setenv("MODELS__CHURN2X__DIALECT", SECRET)
+    told = "\n".join(problems())
+    for name in ("models.churn.kye: unknown key", "models.churn.timeout_s", "sesam.url", "formats",
+                 "models.churn2x.url: missing", "models.churn2x.dialect"):  # fmt: skip
+        assert name in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"MODELS__CHURN__KEY": ""}, "models.churn: key is missing"),
+        ({"SESAM__JWT": ""}, "sesam.jwt is missing"),
+        ({"SESAM__URL": ""}, "sesam.url is missing"),
+        ({"MODELS__CHURN__CONTRACT": "nowhere"}, "models.churn.contract names no export"),
+        ({"MODELS__CHURN__CONTRACT": ""}, "contract (the export it was trained on) or features"),
+        ({"MODELS__CHURN__URL": "http://ml.example/x"}, "url must be https"),
+        ({"MODELS__CHURN__URL": "ftp://ml.example/x"}, "http(s) address"),
+        ({"MODELS__CHURN__KEY": "@Microsoft.KeyVault(VaultName=v;SecretName=s)"}, "unresolved Key Vault"),
+        ({"MODELS__CHURN__PREFIX": "_x"}, "models.churn.prefix"),
+        ({"EXPORTS__CUSTOMERS__FORMATS": '["parquet"]'}, "formats must keep 'csv'"),
+        ({"EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false"}, "needs columns"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_wrong_setting_says_what_was_expected(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], told: str
+) -> None:
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    assert any(told in problem for problem in problems()), problems()
+
+
+def test_a_file_that_is_no_toml_is_named(toml: Path) -> None:
+    toml.write_text(f"[models.churn\nkey = '{SECRET}'")
+    assert problems()[0].startswith("bridge.toml cannot be read: ")
+
+
+def test_a_named_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_CONFIG", "nowhere.toml")
+    assert problems() == ("BRIDGE_CONFIG names nowhere.toml, which is not there",)
+
+
+def test_plain_http_is_allowed_to_this_machine_and_where_it_is_asked_for(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS__CHURN__URL", "http://127.0.0.1:8080/score")
+    assert load_settings().models["churn"].url == "http://127.0.0.1:8080/score"
+    monkeypatch.setenv("MODELS__CHURN__URL", "http://ml.internal/score")
+    monkeypatch.setenv("MODELS__CHURN__ALLOW_HTTP", "true")
+    assert load_settings().models["churn"].allow_http
+
+
+@pytest.mark.fault(48)
+@pytest.mark.parametrize("schedule", ["0 2 * * *", "0 0 2 ? * *", "0 0 0 31 2 *", "99 * * * * *", "nightly"])
+def test_a_schedule_that_never_comes_is_named(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    monkeypatch.setenv("TRAINING_EXPORT_SCHEDULE", schedule)
+    assert [p for p in problems() if p.startswith("TRAINING_EXPORT_SCHEDULE: ")]
+
+
+def test_without_a_schedule_exports_run_at_two_in_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.export_schedule() == "0 0 2 * * *"
+    monkeypatch.setenv("TRAINING_EXPORT_SCHEDULE", "0 0 * * * *")
+    assert settings.export_schedule() == "%TRAINING_EXPORT_SCHEDULE%"
+
+
+@pytest.mark.parametrize(
+    ("environment", "blob"),
+    [
+        ({"AzureWebJobsStorage__accountName": "acc"}, "https://acc.blob.core.windows.net"),
+        ({"AzureWebJobsStorage__blobServiceUri": "https://acc.example"}, "https://acc.example"),
+    ],
+    ids=["account name", "service address"],
+)
+def test_storage_falls_back_on_the_hosts_own_connection(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], blob: str
+) -> None:
+    monkeypatch.delenv("AzureWebJobsStorage", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().storage.blob_service_uri == blob
+    monkeypatch.setenv("STORAGE__CONNECTION_STRING", SECRET)
+    assert load_settings().storage.connection_string.get_secret_value() == SECRET
+
+
+def test_the_sample_configuration_of_the_repository_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESAM__JWT", "x")
+    monkeypatch.setenv("MODELS__CHURN__KEY", "x")
+    assert isinstance(load_settings(), Settings)
