@@ -1,0 +1,71 @@
+"""The JSON documents in Blob storage that one side writes and the other reads (design §6)."""
+
+from typing import Literal
+
+import msgspec
+
+from contract.facts import ColumnFacts
+
+SCHEMA_VERSION = 1
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A version: written last, and a version exists when its manifest does."""
+
+    schema_version: int
+    export: str
+    pipe: str
+    node: str
+    """The node's host; never its token."""
+    version: str
+    state: Literal["published", "held"]
+    started: str
+    finished: str
+    rows: int
+    bytes: int
+    sha256: str
+    md5: str
+    contract_id: str
+    previous: str | None
+    differences: tuple[str, ...]
+    """How the version differs from `previous`, in words."""
+    headers: dict[str, str]
+    """The X-Dataset-* headers seen."""
+    app_version: str
+    columns: tuple[ColumnFacts, ...]
+    label: str = ""
+    dialect: dict[str, str | bool | None] = {}
+    """The csv dialect of data.csv: delimiter, quotechar, escapechar, doublequote, lineterminator, encoding,
+    byte_order_mark, include_header."""
+    formats: tuple[str, ...] = ("csv",)
+    held_because: tuple[str, ...] = ()
+
+
+class Latest(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that training reads."""
+
+    version: str
+    pinned: bool = False
+
+
+class Adoption(msgspec.Struct, frozen=True, kw_only=True):
+    """The version that a model has adopted, and its contract."""
+
+    version: str
+    contract_id: str
+    adopted: str
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """Write a document as JSON a person can read."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def decode[T: msgspec.Struct](data: bytes, kind: type[T]) -> T:
+    """Read a document.
+
+    Raises:
+        msgspec.ValidationError: it is not of this kind.
+        msgspec.DecodeError: it is no JSON.
+    """
+    return msgspec.json.decode(data, type=kind)

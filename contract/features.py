@@ -1,0 +1,360 @@
+"""An entity → one row of features, through a contract. Pure, and the hottest code of scoring.
+
+What is encoded from an entity's JSON equals what is read from its CSV row (statement 43): both ends go
+through contract/values.py. A value that does not fit is never changed: it is that entity's error.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from contract import values
+from contract.contract import Column, Contract, is_reserved
+from contract.values import INT64, LARGEST_EXACT, READERS, Value
+from contract.wire import Identifier, Moment, Scalar, Tagged, bare_name, decode
+
+type Entity = Mapping[str, object]
+type Reader = Callable[[object], Value | None]
+type Row = list[Value | None]
+
+# Entities of one pipe come in few shapes; a hostile caller must not fill the memory with more.
+MOST_PLANS = 512
+
+
+class Remark(NamedTuple):
+    """Something about one feature of one entity: an error, or a value outside what the model saw."""
+
+    feature: str
+    reason: str
+
+
+class DoesNotFit(Exception):
+    """An entity that cannot be encoded; `remarks` names every feature and why, never a value."""
+
+    def __init__(self, remarks: Sequence[Remark]) -> None:
+        super().__init__("; ".join(f"{r.feature}: {r.reason}" for r in remarks))
+        self.remarks = tuple(remarks)
+
+
+class Unfit(ValueError):
+    """A value that is not of its column's type."""
+
+
+class Encoded(NamedTuple):
+    """A row in the order of `Encoder.columns`, and what in it lies outside the contract."""
+
+    row: Row
+    outside: tuple[Remark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column to send: where it comes from and how it is read."""
+
+    name: str
+    read: Reader
+    required: bool
+    outside: Callable[[Value], str | None] | None
+    never_empty: bool
+
+
+class Encoder:
+    """Encodes entities for one model.
+
+    Args:
+        contract: the adopted contract, or None: then names alone are bound and values go untyped.
+        features: the columns to send, in order; empty means the contract's features.
+        constants: columns always sent with these values, after the features (or in their place).
+        choices: feature → property, where two properties fall on one name.
+        prefix: properties that begin so are our own scores of an earlier round, never features.
+
+    Raises:
+        ValueError: `features` names a column that the contract does not have.
+    """
+
+    def __init__(
+        self,
+        contract: Contract | None,
+        *,
+        features: Sequence[str] = (),
+        constants: Mapping[str, Value | None] | None = None,
+        choices: Mapping[str, str] | None = None,
+        prefix: str = "",
+    ) -> None:
+        self._constants = dict(constants or {})
+        self._choices = dict(choices or {})
+        self._prefix = prefix
+        names = tuple(features) or (contract.features if contract else ())
+        known = {c.name: c for c in contract.columns} if contract else None
+        self._features = tuple(_feature(n, known) for n in names if n not in self._constants)
+        self.columns = (*(f.name for f in self._features), *self._constants)
+        self._plans: dict[tuple[str, ...], tuple[str | None, ...]] = {}
+
+    def encode(self, entity: Entity) -> Encoded:
+        """Encode one entity.
+
+        Raises:
+            DoesNotFit: naming every feature that is absent, ambiguous or not of its type.
+        """
+        row: Row = []
+        outside: list[Remark] = []
+        wrong: list[Remark] = []
+        for feature, key in zip(self._features, self._plan(entity), strict=True):
+            try:
+                value = None if key is None else feature.read(entity[key])
+            except Unfit as error:
+                wrong.append(Remark(feature.name, str(error)))
+                continue
+            row.append(value)
+            if value is None:
+                if feature.never_empty:
+                    outside.append(Remark(feature.name, "null, in a column that never was empty"))
+            elif feature.outside is not None and (reason := feature.outside(value)):
+                outside.append(Remark(feature.name, reason))
+        if wrong:
+            raise DoesNotFit(wrong)
+        row.extend(self._constants.values())
+        return Encoded(row, tuple(outside))
+
+    def _plan(self, entity: Entity) -> tuple[str | None, ...]:
+        shape = tuple(entity)
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = self._bind(shape)
+            if len(self._plans) < MOST_PLANS:
+                self._plans[shape] = plan
+        return plan
+
+    def _bind(self, properties: Collection[str]) -> tuple[str | None, ...]:
+        """Find each feature's property: the chosen one, else the exact name, else without namespace."""
+        by_bare: dict[str, list[str]] = {}
+        for name in properties:
+            if not is_reserved(name) and not (self._prefix and name.startswith(self._prefix)):
+                by_bare.setdefault(bare_name(name), []).append(name)
+        wrong: list[Remark] = []
+        plan: list[str | None] = []
+        for feature in self._features:
+            try:
+                plan.append(self._property(feature, properties, by_bare))
+            except Unfit as error:
+                wrong.append(Remark(feature.name, str(error)))
+        if wrong:
+            raise DoesNotFit(wrong)
+        return tuple(plan)
+
+    def _property(
+        self, feature: Feature, properties: Collection[str], by_bare: Mapping[str, list[str]]
+    ) -> str | None:
+        name = self._choices.get(feature.name, feature.name)
+        candidates = [name] if name in properties else by_bare.get(name, [])
+        if len(candidates) > 1:
+            raise Unfit(
+                f"{' and '.join(sorted(candidates))} both fall on this name: choose one by the model's map"
+            )
+        if not candidates and feature.required:
+            raise Unfit("required, but the entity has no such property under any namespace")
+        return candidates[0] if candidates else None
+
+
+def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | None]:
+    """Read a CSV row as the model was taught it: column name → value, null where the cell is empty.
+
+    Raises:
+        Unfit: a cell is not of its column's type.
+    """
+    row: dict[str, Value | None] = {}
+    for column, cell in zip(contract.columns, cells, strict=True):
+        value = READERS[column.type](cell) if cell else None
+        if cell and value is None:
+            raise Unfit(f"{column.name}: {_WANTED[column.type]}")
+        row[column.name] = value
+    return row
+
+
+def _feature(name: str, known: Mapping[str, Column] | None) -> Feature:
+    if known is None:
+        return Feature(name, _scalar_reader(_plain), required=False, outside=None, never_empty=False)
+    if name not in known:
+        raise ValueError(f"features names {name}, which is no column of the contract")
+    column = known[name]
+    return Feature(
+        name,
+        _scalar_reader(_typed(column)),
+        required=not column.nullable,
+        outside=_outside(column),
+        never_empty=not column.nullable,
+    )
+
+
+def _scalar_reader(read: Callable[[Scalar], Value | None]) -> Reader:
+    """Put in front of a reader what holds for every type: null, transit tags, lists, dicts."""
+
+    def from_json(value: object) -> Value | None:
+        if type(value) is str:
+            if not value:
+                return None  # an empty CSV cell is null: the two must encode alike (statement 43)
+            return read(value) if value[0] != "~" else read(_decoded(value))
+        if value is None:
+            return None
+        if isinstance(value, int | float | Decimal):
+            return read(value)
+        if isinstance(value, list):
+            if len(value) == 1 and not isinstance(value[0], list):
+                return from_json(value[0])
+            raise Unfit(f"a list of {len(value)}, where one value is wanted")
+        raise Unfit("a dict, where one value is wanted")
+
+    return from_json
+
+
+def _decoded(text: str) -> Scalar:
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
+
+
+_WANTED = {
+    "integer": "not an integer",
+    "number": "not a number",
+    "boolean": "not a boolean",
+    "date": "not a date",
+    "datetime": "not a datetime",
+    "string": "not a text",
+}
+
+
+def _typed(column: Column) -> Callable[[Scalar], Value | None]:
+    match column.type:
+        case "integer":
+            return lambda value: _integer(value, column)
+        case "number":
+            return lambda value: _number(value, column)
+        case "boolean":
+            return _boolean
+        case "date" | "datetime":
+            return lambda value: _moment(value, column)
+        case "string":
+            return lambda value: _text(value, column)
+
+
+def _integer(value: Scalar, column: Column) -> Value:
+    if type(value) is int:
+        whole: int | None = value
+    elif isinstance(value, float | Decimal):
+        whole = int(value) if _is_whole(value) else None
+    elif isinstance(value, bool) and _holds_bits(column):
+        whole = int(value)
+    else:
+        whole = values.integer(_cell_of(value))
+    if whole is None or whole not in INT64:
+        raise Unfit(_not(column))
+    return whole
+
+
+def _number(value: Scalar, column: Column) -> Value:
+    if type(value) is float:
+        real: float | None = value
+    elif type(value) is int:
+        real = float(value) if -LARGEST_EXACT <= value <= LARGEST_EXACT else None
+    elif isinstance(value, Decimal):
+        real = values.number(str(value)) if value == value.to_integral_value() else float(value)
+    elif isinstance(value, bool) and _holds_bits(column):
+        real = float(value)
+    else:
+        real = values.number(_cell_of(value))
+    if real is None or not math.isfinite(real):
+        raise Unfit(_not(column))
+    return real
+
+
+def _boolean(value: Scalar) -> Value:
+    read = value if isinstance(value, bool) else values.boolean(_cell_of(value))
+    if read is None:
+        raise Unfit(_WANTED["boolean"])
+    return read
+
+
+def _moment(value: Scalar, column: Column) -> Value:
+    cell = value.text if isinstance(value, Moment) else value if isinstance(value, str) else ""
+    read = READERS[column.type](cell)
+    if read is None:
+        raise Unfit(_not(column))
+    return read
+
+
+def _text(value: Scalar, column: Column) -> Value:
+    if type(value) is str:
+        return value
+    if isinstance(value, bool):
+        return _spelled_boolean(value, column)
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    tagged = column.spelling == "tagged"
+    match value:
+        case Identifier(full):
+            return f"~:{full}" if tagged else full if column.spelling == "full" else value.bare
+        case Tagged(tag, text):
+            return f"~{tag}{text}" if tagged else text
+        case Moment(text) if tagged:
+            return f"~t{text}"
+    raise Unfit("a date or datetime for a text column: render the column in DTL (datetime-format)")
+
+
+def _spelled_boolean(value: bool, column: Column) -> str:
+    spelled = {str(value), str(value).lower()}
+    known = spelled.intersection(column.categories or ())
+    if len(known) != 1:
+        raise Unfit("a boolean for a text column: render the column in DTL (string)")
+    return known.pop()
+
+
+def _plain(value: Scalar) -> Value | None:
+    """Without a contract: the value in plain JSON, tags decoded (statement 7)."""
+    if isinstance(value, Decimal):
+        return int(value) if _is_whole(value) and int(value) in INT64 else float(value)
+    if isinstance(value, Identifier):
+        return value.full
+    if isinstance(value, Moment | Tagged):
+        return value.text
+    return value
+
+
+def _outside(column: Column) -> Callable[[Value], str | None] | None:
+    """Give the check of a value against what the model saw, or None where there is nothing to check."""
+    if column.categories is not None:
+        categories = frozenset(column.categories)
+        return lambda value: None if value in categories else "a category the model has not seen"
+    low, high = column.minimum, column.maximum
+    if low is None or high is None:
+        return None
+    if isinstance(low, str) or isinstance(high, str):
+        low_s, high_s = values.seconds(str(low)), values.seconds(str(high))
+        return lambda value: (
+            None if low_s <= values.seconds(str(value)) <= high_s else "outside the range the model has seen"
+        )
+    return lambda value: (
+        None
+        if low <= value <= high  # type: ignore[operator]  # a numeric column's values are numbers
+        else "outside the range the model has seen"
+    )
+
+
+def _cell_of(value: Scalar) -> str:
+    """Give the cell that a node would write for a text or identifier; nothing else is read as a cell."""
+    return value if isinstance(value, str) else value.bare if isinstance(value, Identifier) else ""
+
+
+def _holds_bits(column: Column) -> bool:
+    # A node may have written booleans as 1 and 0 (facts/sesam.md §3.3); only then does true mean 1.
+    return column.minimum in (0, 1) and column.maximum in (0, 1)
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    return math.isfinite(value) and value == int(value)
+
+
+def _not(column: Column) -> str:
+    return _WANTED[column.type]

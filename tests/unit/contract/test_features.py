@@ -1,0 +1,235 @@
+"""An entity → one row, through a contract: by name, never shifted, never changed."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.contract import Column, Contract
+from contract.facts import ColumnType
+from contract.features import DoesNotFit, Encoder, encode_cells
+
+
+def contract(*columns: Column, label: str = "ChurnFlag") -> Contract:
+    return Contract(schema_version=1, label=label, columns=columns)
+
+
+def one(kind: ColumnType, value: Any, **facts: Any) -> Any:
+    encoder = Encoder(contract(Column(name="x", type=kind, **facts)))
+    return encoder.encode({"_id": "1", "x": value}).row[0]
+
+
+def refused(kind: ColumnType, value: Any, **facts: Any) -> str:
+    with pytest.raises(DoesNotFit) as error:
+        one(kind, value, **facts)
+    return error.value.remarks[0].reason
+
+
+@pytest.mark.statement("sesam-8")
+@pytest.mark.parametrize("form", [1, 1.0, "~f1", "~f1.00", "~d1.0", "1"], ids=repr)
+def test_every_form_of_one_is_the_same_integer_and_the_same_number(form: object) -> None:
+    assert one("integer", form) == 1
+    assert type(one("integer", form)) is int
+    assert one("number", form) == 1.0
+    assert type(one("number", form)) is float
+
+
+@pytest.mark.statement("sesam-7")
+@pytest.mark.parametrize(
+    ("kind", "value", "feature"),
+    [
+        ("number", "~f1.50", 1.5),
+        ("number", "~d1.5", 1.5),
+        ("datetime", "~t2015-01-02T03:04:05.120Z", "2015-01-02T03:04:05.12Z"),
+        ("date", "~t2015-12-31", "2015-12-31"),
+        ("date", "2015-12-31", "2015-12-31"),
+        ("string", "~:crm-customer:100", "100"),
+        ("integer", "~:crm-customer:100", 100),
+        ("string", "~rhttp://www.sesam.io/", "http://www.sesam.io/"),
+        ("string", "~u531a379e-31bb-4ce1-8690-158dceb64be6", "531a379e-31bb-4ce1-8690-158dceb64be6"),
+        ("string", "~bAAECAwQF", "AAECAwQF"),
+        ("string", "~~hello", "~~hello"),
+        ("string", "~xfoo", "~xfoo"),
+        ("boolean", True, True),
+        ("boolean", "False", False),
+    ],
+)
+def test_transit_values_are_decoded(kind: ColumnType, value: object, feature: object) -> None:
+    assert one(kind, value) == feature
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(42, "42"), (1.0, "1.0"), ("~f7.7000", "7.7000"), (2**70, str(2**70)), ("~f1E+2", "1E+2")],
+)
+def test_a_number_in_a_text_column_takes_its_csv_spelling(value: object, text: str) -> None:
+    assert one("string", value) == text
+
+
+@pytest.mark.parametrize(
+    ("spelling", "text"), [("bare", "100"), ("full", "crm:100"), ("tagged", "~:crm:100")]
+)
+def test_an_identifier_is_written_as_the_column_writes_them(spelling: str, text: str) -> None:
+    assert one("string", "~:crm:100", spelling=spelling) == text
+
+
+@pytest.mark.statement("azureml-11")
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("integer", 30.5), ("integer", "30.0"), ("integer", "007"), ("integer", "abc"), ("integer", True),
+        ("integer", 2**63), ("integer", "~t2015-12-31"), ("integer", "~fabc"), ("integer", float("inf")),
+        ("number", "abc"), ("number", "1_000"), ("number", 2**53 + 1), ("number", False), ("number", "~fNaN"),
+        ("number", "~f9007199254740993"), ("number", float("inf")),
+        ("boolean", 1), ("boolean", "yes"), ("date", "2015-02-30"), ("date", "~t2015-12-31T00:00:00Z"),
+        ("datetime", "~t2015-12-31"), ("datetime", 1420167845), ("string", "~t2015-12-31"), ("string", True),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_an_error_and_never_changed(kind: ColumnType, value: object) -> None:
+    assert refused(kind, value)
+
+
+@pytest.mark.statement("sesam-14", "azureml-10")
+def test_a_list_of_one_is_its_element_and_any_other_list_or_dict_an_error() -> None:
+    assert one("integer", [7]) == 7
+    assert refused("integer", [7, 8]) == "a list of 2, where one value is wanted"
+    assert refused("integer", []) == "a list of 0, where one value is wanted"
+    assert refused("integer", [[7]])
+    assert refused("string", {"a": 1}) == "a dict, where one value is wanted"
+
+
+def test_true_is_one_only_where_the_training_data_wrote_booleans_as_bits() -> None:
+    assert one("integer", True, minimum=0, maximum=1) == 1
+    assert refused("integer", True, minimum=0, maximum=2)
+    assert refused("integer", True)
+
+
+@pytest.mark.statement("sesam-9")
+def test_reserved_properties_and_the_label_are_no_features() -> None:
+    columns = [Column(name=n, type="string") for n in ("_id", "$ids", "rdf:type", "Age", "ChurnFlag")]
+    assert contract(*columns).features == ("Age",)
+    explicit = Encoder(contract(*columns), features=("rdf:type", "Age"))
+    assert explicit.encode({"_id": "1", "rdf:type": "x", "Age": "1"}).row == ["x", "1"]
+
+
+@pytest.mark.statement("sesam-10", "azureml-2")
+def test_names_match_exactly_first_then_without_namespace() -> None:
+    encoder = Encoder(contract(Column(name="age", type="integer")))
+    assert encoder.encode({"_id": "1", "crm:age": 1}).row == [1]
+    assert encoder.encode({"_id": "1", "crm:age": 1, "erp:age": 2, "age": 3}).row == [3]
+    with pytest.raises(DoesNotFit, match="crm:age and erp:age both fall on this name"):
+        encoder.encode({"_id": "1", "erp:age": 2, "crm:age": 1})
+    chosen = Encoder(contract(Column(name="age", type="integer")), choices={"age": "erp:age"})
+    assert chosen.encode({"_id": "1", "erp:age": 2, "crm:age": 1}).row == [2]
+
+
+def test_a_score_of_an_earlier_round_is_never_a_feature() -> None:
+    encoder = Encoder(contract(Column(name="score", type="integer", nullable=True)), prefix="churn:")
+    assert encoder.encode({"_id": "1", "churn:score": 1}).row == [None]
+
+
+def test_a_required_column_without_a_property_is_an_error_and_a_null_lies_outside() -> None:
+    encoder = Encoder(contract(Column(name="age", type="integer")))
+    with pytest.raises(DoesNotFit, match="age: required"):
+        encoder.encode({"_id": "1"})
+    encoded = encoder.encode({"_id": "1", "age": None})
+    assert encoded.row == [None]
+    assert [r.feature for r in encoded.outside] == ["age"]
+
+
+def test_a_column_with_empties_takes_null_and_absence_alike() -> None:
+    encoder = Encoder(contract(Column(name="age", type="integer", nullable=True)))
+    assert encoder.encode({"_id": "1"}) == encoder.encode({"_id": "1", "age": None}) == ([None], ())
+
+
+def test_what_the_model_has_not_seen_lies_outside() -> None:
+    encoder = Encoder(
+        contract(
+            Column(name="age", type="integer", minimum=18, maximum=90),
+            Column(name="city", type="string", categories=("Bergen", "Oslo")),
+            Column(name="since", type="date", minimum="2010-01-01", maximum="2020-12-31"),
+        )
+    )
+    inside = {"_id": "1", "age": 90, "city": "Oslo", "since": "~t2010-01-01"}
+    assert encoder.encode(inside).outside == ()
+    beyond = {"_id": "1", "age": 91, "city": "Ås", "since": "~t2021-01-01"}
+    assert [r.feature for r in encoder.encode(beyond).outside] == ["age", "city", "since"]
+
+
+def test_constants_are_sent_after_the_features_or_in_their_place() -> None:
+    columns = (Column(name="a", type="integer"), Column(name="b", type="integer"))
+    encoder = Encoder(contract(*columns), constants={"b": 0, "label": "unknown"})
+    assert encoder.columns == ("a", "b", "label")
+    assert encoder.encode({"_id": "1", "a": 7, "b": 9}).row == [7, 0, "unknown"]
+
+
+def test_features_without_a_contract_bind_names_and_go_untyped() -> None:
+    encoder = Encoder(None, features=("age", "city", "income"))
+    assert encoder.encode({"_id": "1", "x:income": "~f1.50", "city": "Oslo"}).row == [None, "Oslo", 1.5]
+
+
+@pytest.mark.statement("sesam-11", "azureml-1", "azureml-3")
+@pytest.mark.fault(6)
+@given(st.permutations(["a", "b", "c", "ns:extra", "_ts"]), st.sets(st.sampled_from(["b", "c"])))
+def test_order_and_missing_and_extra_properties_move_no_value(order: list[str], absent: set[str]) -> None:
+    encoder = Encoder(contract(*(Column(name=n, type="string", nullable=True) for n in "abc")))
+    entity = {name: f"value of {name}" for name in order if name not in absent}
+    assert encoder.encode(entity).row == [None if n in absent else f"value of {n}" for n in "abc"]
+
+
+CELLS: dict[ColumnType, st.SearchStrategy[tuple[str, object]]] = {
+    "integer": st.integers(-(2**63), 2**63 - 1).map(lambda i: (str(i), i)),
+    "number": st.decimals(
+        allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9
+    ).map(lambda d: (str(d), f"~f{d}")),
+    "boolean": st.sampled_from([("True", True), ("true", True), ("False", False), ("false", False)]),
+    "date": st.dates().map(lambda d: (d.isoformat(), f"~t{d.isoformat()}")),
+    "datetime": st.tuples(st.datetimes(), st.sampled_from("T "), st.sampled_from(["Z", "+00:00", ""])).map(
+        lambda t: (f"{t[0].isoformat(t[1])}{t[2]}", f"~t{t[0].isoformat()}Z")
+    ),
+    "string": st.text(min_size=1).filter(lambda s: not s.startswith("~")).map(lambda s: (s, s)),
+}
+
+
+@pytest.mark.statement("sesam-43", "azureml-45")
+@pytest.mark.parametrize("kind", CELLS)
+@given(data=st.data())
+def test_the_feature_of_an_entity_equals_the_feature_of_its_csv_row(
+    kind: ColumnType, data: st.DataObject
+) -> None:
+    cell, value = data.draw(CELLS[kind])
+    agreed = contract(Column(name="x", type=kind, nullable=True))
+    taught = encode_cells(agreed, [cell])["x"]
+    assert Encoder(agreed).encode({"_id": "1", "ns:x": value}).row == [taught]
+    assert Encoder(agreed).encode({"_id": "1", "ns:x": cell}).row == [taught]
+
+
+def test_an_empty_cell_and_null_and_an_empty_text_are_the_same() -> None:
+    agreed = contract(Column(name="x", type="string", nullable=True))
+    assert encode_cells(agreed, [""]) == {"x": None}
+    for value in (None, ""):
+        assert Encoder(agreed).encode({"_id": "1", "x": value}).row == [None]
+
+
+def test_a_hostile_number_of_shapes_does_not_fill_the_memory() -> None:
+    encoder = Encoder(contract(Column(name="x", type="integer", nullable=True)))
+    for index in range(2000):
+        encoder.encode({"_id": "1", f"p{index}": 1})
+    assert len(encoder._plans) <= 512
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5)
+)
+def test_any_json_value_is_encoded_or_refused_and_nothing_else(value: object) -> None:
+    for kind in CELLS:
+        try:
+            (feature,) = Encoder(contract(Column(name="x", type=kind))).encode({"_id": "1", "x": value}).row
+        except DoesNotFit as misfit:
+            assert str(value) not in str(misfit) or len(str(value)) < 3
+        else:
+            assert b"NaN" not in msgspec.json.encode(feature)
+            assert not isinstance(feature, Decimal)
