@@ -1,0 +1,41 @@
+# The commands of the project. Each sets up what it needs first, once.
+# A new command is one rule with its help after "##"; it needs to be registered nowhere else.
+
+PY := .venv/bin/python
+HELP := $(MAKEFILE_LIST)
+COMMANDS := $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(HELP))
+.PHONY: $(COMMANDS)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(HELP)
+
+setup: ## all that the other commands need, into .venv and node_modules; they do this themselves
+	@for python in $(or $(PYTHON),$(PY) python3.13 python3); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+	    && exec "$$python" local/bootstrap.py; \
+	done; \
+	echo 'Python 3.13 is needed, and $(if $(PYTHON),$(PYTHON) is not it,neither python3.13 nor python3 is): install it, or name it with make PYTHON=...' >&2; \
+	exit 2
+
+run: setup ## the main job on stand-ins: export, train, adopt, score; KEEP=1 leaves all parts running
+	@$(PY) -m local.demo $(if $(KEEP),--keep)
+
+test: check ## every check, in under 10 minutes on 2 cores
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+check: setup ## lint, format and types
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy
+
+format: setup ## puts the code into its format
+	@$(PY) -m ruff check --fix-only --quiet
+	@$(PY) -m ruff format
+
+azurite: PORT = 10000
+azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next two
+	@$(PY) -m local.azurite --port '$(PORT)'
+
+clean: ## removes what set-up and the tools have made
+	@rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .build site
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
