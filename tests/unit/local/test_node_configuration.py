@@ -1,0 +1,112 @@
+"""The sample configuration passes a consultant's checks, and each check catches what it is for."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.node.configuration import SAMPLES, ConfigurationError, load, problems, resolved, sink
+
+DTL = {"type": "dtl", "rules": {"default": []}}
+SOURCE = {"type": "dataset", "dataset": "a"}
+PIPE = {"_id": "p", "type": "pipe", "source": SOURCE}
+SECRET = {"x-functions-key": "$SECRET(key)"}
+
+
+@pytest.mark.statement("sesam-27")
+def test_the_sample_configuration_passes_every_check() -> None:
+    assert problems(SAMPLES) == []
+
+
+@pytest.mark.statement("sesam-27")
+def test_the_sample_scoring_pipe_posts_to_the_score_route_by_a_system_with_the_key_and_tls() -> None:
+    configuration = load()
+    http = configuration.pipes["customer-churn-scoring"]["transform"][-1]
+    system = configuration.systems[http["system"]]
+    assert (http["type"], http["url"], http["side_effects"]) == ("http", "score/churn", False)
+    assert system["headers"] == {"x-functions-key": "$SECRET(azure-ml-function-key)"}
+    assert system["url_pattern"] == "$ENV(azure-ml-app-url)/api/%s"
+    assert system["verify_ssl"] is True
+    assert system["read_timeout"] > 230  # where the platform cuts
+
+
+def test_every_variable_of_the_sample_is_in_its_test_profile() -> None:
+    profile = json.loads((SAMPLES / "test-env.json").read_text("utf-8"))
+    used = {name for text in _texts() for name in re.findall(r"\$ENV\(([^)]+)\)", text)}
+    assert used
+    assert used <= profile.keys()
+
+
+def test_every_dataset_that_a_sample_pipe_reads_is_one_that_a_sample_pipe_writes() -> None:
+    pipes = load().pipes.values()
+    read = {
+        name.partition(" ")[0]
+        for pipe in pipes
+        for name in [pipe["source"].get("dataset"), *pipe["source"].get("datasets", [])]
+        if name
+    }
+    assert read <= {sink(pipe).get("dataset") for pipe in pipes}
+
+
+def test_the_training_pipe_publishes_just_the_columns_that_its_dtl_makes() -> None:
+    pipe = load().pipes["customers-training-csv"]
+    made = [step[1] for step in pipe["transform"]["rules"]["default"] if step[0] == "add"]
+    assert pipe["sink"]["columns"] == ["_id", *made]
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ("{", "is not JSON"),
+        ([], "is not one JSON object"),
+        ({"type": "pipe"}, "has no '_id'"),
+        ({"_id": "", "type": "pipe"}, "has no '_id'"),
+        ({"_id": "p"}, "has no 'type'"),
+        ({"_id": "p", "type": "system:carrier-pigeon"}, "unknown type 'system:carrier-pigeon'"),
+        ({"_id": "q", "type": "system:url"}, "is not named after its _id"),
+        ({"_id": "p", "type": "pipe"}, "has no source"),
+        (PIPE | {"sink": {"type": "csv"}}, "unknown sink type 'csv'"),
+        (PIPE | {"transform": {"type": "http_transform"}}, "unknown transform type 'http_transform'"),
+        (PIPE | {"transform": [DTL, {"type": "dtl", "rules": {}}]}, "without the rule 'default'"),
+        (PIPE | {"transform": {"type": "http", "url": "score/churn"}}, "without system or url"),
+        (PIPE | {"comment": "$SECRET(key)"}, "works in systems alone"),
+        ({"_id": "p", "type": "metadata"} | SECRET, "works in systems alone"),
+    ],
+)
+def test_each_mistake_is_found_and_keeps_the_node_from_loading(
+    config: object, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pipes").mkdir()
+    text = config if isinstance(config, str) else json.dumps(config)
+    (tmp_path / "pipes" / "p.conf.json").write_text(text, "utf-8")
+    assert len(problems(tmp_path)) == 1
+    with pytest.raises(ConfigurationError, match=rf"pipes/p\.conf\.json: .*{re.escape(problem)}"):
+        load(tmp_path)
+
+
+def test_a_folder_without_configuration_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no configuration"):
+        load(tmp_path)
+
+
+def test_variables_are_filled_in_wherever_they_stand() -> None:
+    config = {"_id": "s", "url_pattern": "$ENV(url)/api/%s", "headers": SECRET, "n": "$ENV(n)"}
+    filled = resolved(config, {"url": 'http://a"b', "n": 5}, {"key": "s3cret"})
+    assert filled == {
+        "_id": "s",
+        "url_pattern": 'http://a"b/api/%s',
+        "headers": {"x-functions-key": "s3cret"},
+        "n": "5",
+    }
+
+
+@pytest.mark.parametrize("text", ["$ENV(absent)", "$SECRET(absent)"])
+def test_a_variable_that_is_not_set_is_an_error_that_names_it(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        resolved({"_id": "s", "p": text}, {}, {})
+
+
+def _texts() -> Iterator[str]:
+    return (file.read_text("utf-8") for file in SAMPLES.rglob("*.conf.json"))
