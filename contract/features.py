@@ -50,7 +50,7 @@ class Encoded(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Feature:
+class _Feature:
     """One column to send: where it comes from and how it is read."""
 
     name: str
@@ -69,6 +69,11 @@ class Encoder:
         constants: columns always sent with these values, after the features (or in their place).
         choices: feature → property, where two properties fall on one name.
         prefix: properties that begin so are our own scores of an earlier round, never features.
+        naive: give datetimes without their Z, for models trained on naive times (they stay UTC).
+
+    Attributes:
+        columns: the names of a row's values, in order.
+        described: for each of them its column in the contract, or None.
 
     Raises:
         ValueError: `features` names a column that the contract does not have.
@@ -82,14 +87,16 @@ class Encoder:
         constants: Mapping[str, Value | None] | None = None,
         choices: Mapping[str, str] | None = None,
         prefix: str = "",
+        naive: bool = False,
     ) -> None:
         self._constants = dict(constants or {})
         self._choices = dict(choices or {})
         self._prefix = prefix
         names = tuple(features) or (contract.features if contract else ())
         known = {c.name: c for c in contract.columns} if contract else None
-        self._features = tuple(_feature(n, known) for n in names if n not in self._constants)
+        self._features = tuple(_feature(n, known, naive) for n in names if n not in self._constants)
         self.columns = (*(f.name for f in self._features), *self._constants)
+        self.described = tuple((known or {}).get(name) for name in self.columns)
         self._plans: dict[tuple[str, ...], tuple[str | None, ...]] = {}
 
     def encode(self, entity: Entity) -> Encoded:
@@ -145,7 +152,7 @@ class Encoder:
         return tuple(plan)
 
     def _property(
-        self, feature: Feature, properties: Collection[str], by_bare: Mapping[str, list[str]]
+        self, feature: _Feature, properties: Collection[str], by_bare: Mapping[str, list[str]]
     ) -> str | None:
         name = self._choices.get(feature.name, feature.name)
         candidates = [name] if name in properties else by_bare.get(name, [])
@@ -173,15 +180,15 @@ def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | 
     return row
 
 
-def _feature(name: str, known: Mapping[str, Column] | None) -> Feature:
+def _feature(name: str, known: Mapping[str, Column] | None, naive: bool) -> _Feature:
     if known is None:
-        return Feature(name, _scalar_reader(_plain), required=False, outside=None, never_empty=False)
+        return _Feature(name, _scalar_reader(_plain), required=False, outside=None, never_empty=False)
     if name not in known:
         raise ValueError(f"features names {name}, which is no column of the contract")
     column = known[name]
-    return Feature(
+    return _Feature(
         name,
-        _scalar_reader(_typed(column)),
+        _scalar_reader(_typed(column, naive)),
         required=not column.nullable,
         outside=_outside(column),
         never_empty=not column.nullable,
@@ -226,7 +233,7 @@ _WANTED = {
 }
 
 
-def _typed(column: Column) -> Callable[[Scalar], Value | None]:
+def _typed(column: Column, naive: bool) -> Callable[[Scalar], Value | None]:
     match column.type:
         case "integer":
             return lambda value: _integer(value, column)
@@ -234,6 +241,8 @@ def _typed(column: Column) -> Callable[[Scalar], Value | None]:
             return lambda value: _number(value, column)
         case "boolean":
             return _boolean
+        case "datetime" if naive:
+            return lambda value: _moment(value, column).removesuffix("Z")
         case "date" | "datetime":
             return lambda value: _moment(value, column)
         case "string":
@@ -277,9 +286,9 @@ def _boolean(value: Scalar) -> Value:
     return read
 
 
-def _moment(value: Scalar, column: Column) -> Value:
+def _moment(value: Scalar, column: Column) -> str:
     cell = value.text if isinstance(value, Moment) else value if isinstance(value, str) else ""
-    read = READERS[column.type](cell)
+    read = values.day(cell) if column.type == "date" else values.moment(cell)
     if read is None:
         raise Unfit(_not(column))
     return read
@@ -324,6 +333,8 @@ def _plain(value: Scalar) -> Value | None:
 
 def _outside(column: Column) -> Callable[[Value], str | None] | None:
     """Give the check of a value against what the model saw, or None where there is nothing to check."""
+    if column.type == "boolean":
+        return None
     if column.categories is not None:
         categories = frozenset(column.categories)
         return lambda value: None if value in categories else "a category the model has not seen"

@@ -1,0 +1,1 @@
+"""The HTTP side: entities in, the same entities with the scores of an Azure ML web service out."""

@@ -1,0 +1,52 @@
+"""`classic-swagger`: a web service of Azure ML Studio (classic), `format=swagger` (facts/azureml.md §1).
+
+Request: {"Inputs": {"input1": [{"Age": "30", "City": "Oslo"}, {"Age": "41", "City": null}]},
+          "GlobalParameters": {}}
+
+Answer:  {"Results": {"output1": [{"Scored Labels": "yes", "Scored Probabilities": "0.967"}, …]}}
+
+Cells go out exactly as in the table form (classic.py). They come back as strings without types, and a text
+is left a text, as nobody can tell the number 7 from the label "7"; but for the columns that Studio itself
+defines as numbers: Scored Probabilities (also one per class), Scored Label Mean, Scored Label Standard
+Deviation. For anything else typed, use the table form with details=true.
+"""
+
+from collections.abc import Sequence
+
+from scoring.dialects.answers import ReadsAllShapes
+from scoring.dialects.bodies import encoded
+from scoring.dialects.classic import cells, global_parameters
+from scoring.dialects.protocol import AnswerUnusable, Results, Row, SentColumn
+from scoring.dialects.table import number
+
+NUMBERS = ("Scored Probabilities", "Scored Label Mean", "Scored Label Standard Deviation")
+
+
+class ClassicSwagger(ReadsAllShapes):
+    """A classic web service, rows as objects."""
+
+    def request(self, columns: Sequence[SentColumn], rows: Sequence[Row]) -> bytes:
+        """Write rows as objects of strings."""
+        names = [column.name for column in columns]
+        records = [dict(zip(names, row, strict=True)) for row in cells(columns, rows)]
+        return encoded(
+            {
+                "Inputs": {self.options.input_name or "input1": records},
+                "GlobalParameters": global_parameters(self.options),
+            }
+        )
+
+    def results(self, answer: object, row_count: int) -> Results:
+        """Read objects of strings; Studio's own number columns become numbers."""
+        names, rows = super().results(answer, row_count)
+        numeric = [name.startswith(NUMBERS) for name in names]
+        return Results(names, [tuple(map(_typed, row, numeric, names)) for row in rows])
+
+
+def _typed(cell: object, is_number: bool, name: str) -> object:
+    if not is_number or not isinstance(cell, str):
+        return cell
+    try:
+        return number(cell) if cell else None
+    except ValueError:
+        raise AnswerUnusable(f"{name} holds what is no number") from None

@@ -1,0 +1,120 @@
+"""Classic's table: `{"value": {"ColumnNames", "ColumnTypes", "Values"}}`, every cell a string.
+
+Cells are typed by `ColumnTypes` (statement 23, facts/azureml.md §1.2):
+
+    Double, Single, Decimal, Numeric     number; NaN and infinities are null
+    Int16 … UInt64, Byte                 integer, all its digits
+    Boolean                              true for True, true, 1; false likewise
+    DateTime, String, anything else      the text: dates come in the service's own spelling
+
+A null, an empty cell, and outside texts the words NaN and null, are null. Without `ColumnTypes` cells stay
+texts. Without `ColumnNames` (a URL without details=true) a row is a list, like any answer of rows of numbers.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
+
+from scoring.dialects.protocol import AnswerUnusable, Results
+
+type Reader = Callable[[str], object]
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,400}", re.ASCII)
+_NOTHING = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "∞", "-∞", "null"})
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def is_table(answer: object) -> TypeGuard[Mapping[str, Mapping[str, object]]]:
+    """Say whether an output is classic's table."""
+    return isinstance(answer, dict) and isinstance(answer.get("value"), dict) and "Values" in answer["value"]
+
+
+def read_table(answer: Mapping[str, Mapping[str, object]]) -> Results:
+    """Read a table, its cells typed.
+
+    Raises:
+        AnswerUnusable: ragged rows, names or types that are not as wide, a cell that is not of its type.
+    """
+    table = answer["value"]
+    rows = [_list(row, "a row of Values") for row in _list(table["Values"], "Values")]
+    names = [str(name) for name in _list(table.get("ColumnNames") or [], "ColumnNames")]
+    types = _list(table.get("ColumnTypes") or [], "ColumnTypes")
+    widths = {len(part) for part in (names, types) if part} | {len(row) for row in rows}
+    if len(widths) > 1:
+        raise AnswerUnusable("the table's rows, ColumnNames and ColumnTypes are not of one width")
+    if len(set(names)) != len(names):
+        raise AnswerUnusable("the table has two columns of one name")
+    width = widths.pop() if widths else 0
+    labels = names or [f"number {position + 1}" for position in range(width)]
+    typed = _typed(rows, labels, types or [None] * width)
+    if names:
+        return Results(tuple(names), typed)
+    return Results(("prediction",), [(list(row),) for row in typed])
+
+
+def number(cell: str) -> float | None:
+    """Read a number cell; None where it is NaN or infinite.
+
+    Raises:
+        ValueError: not a number.
+    """
+    if cell.lower() in _NOTHING:
+        return None
+    if not _NUMBER.fullmatch(cell):
+        raise ValueError
+    value = float(cell)
+    return value if math.isfinite(value) else None
+
+
+def _list(part: object, name: str) -> list[object]:
+    if not isinstance(part, list):
+        raise AnswerUnusable(f"the table's {name} is no list")
+    return part
+
+
+def _typed(
+    rows: Sequence[Sequence[object]], labels: Sequence[str], types: Sequence[object]
+) -> list[tuple[object, ...]]:
+    columns = []
+    for position, (label, kind) in enumerate(zip(labels, types, strict=True)):
+        read = _READERS.get(kind, str) if isinstance(kind, str) else str
+        try:
+            columns.append([_cell(row[position], read) for row in rows])
+        except ValueError:
+            raise AnswerUnusable(
+                f"column {label} of the table is declared {kind} and holds other cells"
+            ) from None
+    return list(zip(*columns, strict=True))
+
+
+def _cell(cell: object, read: Reader) -> object:
+    if cell is None or cell == "":
+        return None
+    return read(cell) if isinstance(cell, str) else cell
+
+
+def _integer(cell: str) -> int | None:
+    if cell.lower() in _NOTHING:
+        return None
+    if not _INTEGER.fullmatch(cell):
+        raise ValueError
+    return int(cell)
+
+
+def _boolean(cell: str) -> bool | None:
+    if cell.lower() in _NOTHING:
+        return None
+    if cell.lower() not in _BOOLEANS:
+        raise ValueError
+    return _BOOLEANS[cell.lower()]
+
+
+_READERS: Mapping[str, Reader] = {
+    **dict.fromkeys(("Double", "Single", "Float", "Decimal", "Numeric"), number),
+    **dict.fromkeys(
+        ("Int16", "Int32", "Int64", "UInt16", "UInt32", "UInt64", "Byte", "SByte", "Integer"), _integer
+    ),
+    **dict.fromkeys(("Boolean", "Bool"), _boolean),
+}

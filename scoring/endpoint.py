@@ -1,0 +1,243 @@
+"""The wire: one body posted to a model's web service, one answer read whole, by a point in time.
+
+It never follows a redirect, never tries again by itself, and trusts nothing of its environment: no proxy, no
+.netrc. What came back is a `Reply` or a `Trouble`; what that means is judged elsewhere (verdicts.py).
+"""
+
+import http.client
+import logging
+import re
+import time
+import zlib
+from email.utils import formatdate
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from errors import BadAnswer, Fault, SettingsWrong, requests_fault
+from scoring.deadline import Deadline
+from scoring.identity import Identity
+from scoring.verdicts import Outcome, Reply, Trouble
+from settings import ModelSettings
+from watchdog import Exchange, WatchedAdapter, cut_at
+
+# Of an answer that is no 200, only codes are read; a stack trace of megabytes is not.
+ERROR_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
+
+_THEIR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PRINTABLE = re.compile(r"[!-~]*")
+
+log = logging.getLogger("scoring.endpoint")
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Never: the key must not leave for another address."""
+        del resp
+        return None
+
+
+class Endpoint:
+    """One model's web service.
+
+    Args:
+        model: the model's name, for messages.
+        settings: its url, identity, deployment, timeouts.
+        identity: who we are to it.
+        answer_bytes: the largest answer taken.
+
+    Raises:
+        SettingsWrong: url, key or deployment cannot be written into a request.
+    """
+
+    def __init__(self, model: str, settings: ModelSettings, identity: Identity, *, answer_bytes: int) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._answer_bytes = answer_bytes
+        self.whom = f"The web service of {model} ({urlsplit(settings.url).hostname})"
+        self._session = _session(settings)
+        self._template = self._prepared(model)
+        if not settings.verify_tls:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            log.warning(
+                "models.%s.verify_tls is false: anybody on the way to %s can read the key and the data",
+                model,
+                urlsplit(settings.url).hostname,
+            )
+
+    def __repr__(self) -> str:
+        return f"<Endpoint: {self.whom}>"
+
+    @property
+    def renewable(self) -> bool:
+        """Say whether a 401 may be mended by a fresh token."""
+        return self._identity.renewable
+
+    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
+        """Post a body and read the answer, in `timeout_s` and never beyond the deadline.
+
+        Args:
+            body: JSON in UTF-8.
+            deadline: of the whole call.
+            request_id: goes out as x-ms-client-request-id, by which the service's log is searched.
+            fresh: with a token fetched anew, the last one having been refused.
+
+        Raises:
+            BadAnswer: the answer is larger than allowed.
+            Failure: no token can be had (scoring/identity.py).
+        """
+        request = self._request(body, deadline, request_id, fresh)
+        seconds = min(self._settings.timeout_s, deadline.left())
+        if seconds <= 0:
+            return Trouble(Fault.SILENT)
+        began = time.monotonic()
+        with cut_at(began + seconds) as exchange:
+            outcome = self._exchange(request, seconds, exchange)
+        self._tell(outcome, request_id, time.monotonic() - began)
+        return outcome
+
+    def close(self) -> None:
+        """Let go of the connections kept."""
+        self._session.close()
+
+    def _prepared(self, model: str) -> requests.PreparedRequest:
+        """Make once what all requests share; that also proves that it can be made."""
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # A gzip answer that is cut inside a whole HTTP answer looks complete (engineering.md C-M2).
+            "Accept-Encoding": "identity",
+            "User-Agent": "sesam-azure-ml",
+        }
+        if self._settings.deployment:
+            headers["azureml-model-deployment"] = self._settings.deployment
+        try:
+            prepared = requests.Request("POST", self._settings.url, headers=headers).prepare()
+        except requests.exceptions.RequestException:
+            raise SettingsWrong(
+                [f"models.{model}.url: is no address that a request can be sent to"]
+            ) from None
+        if not _PRINTABLE.fullmatch(self._settings.key.get_secret_value()):
+            raise SettingsWrong([f"models.{model}.key: holds blanks or characters that no key has"])
+        return prepared
+
+    def _request(
+        self, body: bytes, deadline: Deadline, request_id: str, fresh: bool
+    ) -> requests.PreparedRequest:
+        request = self._template.copy()
+        request.body = body
+        request.headers["Content-Length"] = str(len(body))
+        request.headers["x-ms-client-request-id"] = request_id
+        authorization = self._identity.authorization(deadline, fresh=fresh)
+        if authorization is not None:
+            request.headers["Authorization"] = authorization
+        return request
+
+    def _exchange(self, request: requests.PreparedRequest, seconds: float, exchange: Exchange) -> Outcome:
+        try:
+            response = self._session.send(
+                request,
+                stream=True,
+                timeout=seconds,
+                allow_redirects=False,
+                verify=self._settings.verify_tls,
+                proxies={},
+            )
+            try:
+                reply = self._read(response)
+            finally:
+                response.close()
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, zlib.error) as error:
+            return Trouble(Fault.SILENT if exchange.cut else _fault(error))
+        # A body that ends with the connection looks whole when it is we who cut it.
+        return Trouble(Fault.SILENT) if exchange.cut else reply
+
+    def _read(self, response: requests.Response) -> Reply:
+        raw: urllib3.response.BaseHTTPResponse = response.raw
+        limit = self._answer_bytes if response.status_code == 200 else ERROR_BYTES
+        parts: list[bytes] = []
+        size = 0
+        for part in raw.stream(CHUNK_BYTES, decode_content=False):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                break
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if "retry-after" in headers:
+            headers.setdefault("date", formatdate(usegmt=True))
+        body = _inflated(b"".join(parts), headers.get("content-encoding", ""), limit)
+        if len(body) > limit:
+            if response.status_code == 200:
+                raise BadAnswer(
+                    f"{self.whom}: the answer is over {limit} bytes (limits.answer_bytes). Lower batch_rows."
+                )
+            body = b""
+        framed = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
+        return Reply(response.status_code, headers, body, framed)
+
+    def _tell(self, outcome: Outcome, request_id: str, seconds: float) -> None:
+        """Log the two ids by which the service's log is searched (statement 14), and never content."""
+        theirs, what = "", "no answer"
+        if isinstance(outcome, Reply):
+            theirs, what = outcome.headers.get("x-request-id", ""), str(outcome.status)
+        elif isinstance(outcome, Trouble):
+            what = outcome.fault.value
+        log.info(
+            "%s: %s after %.0f ms; x-ms-client-request-id %s, x-request-id %s",
+            self.whom,
+            what,
+            seconds * 1000,
+            request_id,
+            theirs if _THEIR_ID.fullmatch(theirs) else "-",
+        )
+
+
+def _session(settings: ModelSettings) -> _Session:
+    session = _Session()
+    session.trust_env = False
+    # Cookies could only tie us to one instance of the service.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = WatchedAdapter(pool_connections=1, pool_maxsize=settings.in_flight, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _inflated(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo a content encoding that was not asked for; one that ends too early is an error."""
+    if encoding.strip().lower() in ("", "identity"):
+        return body
+    if encoding.strip().lower() not in ("gzip", "x-gzip"):
+        raise requests.exceptions.ContentDecodingError(encoding)
+    inflate = zlib.decompressobj(wbits=31)
+    content = inflate.decompress(body, limit + 1)
+    if len(content) <= limit and not inflate.eof:
+        raise urllib3.exceptions.ProtocolError("gzip ends too early")
+    return content
+
+
+def _fault(error: Exception) -> Fault:
+    """Say what an exception of requests, urllib3 or zlib means."""
+    if isinstance(error, requests.exceptions.ConnectionError) and _is_nonsense(error):
+        return Fault.GARBLED
+    if isinstance(error, requests.exceptions.SSLError) and "SSLEOFError" in repr(error):
+        return Fault.BROKEN  # the connection ended amid the handshake; nothing is said about trust
+    if isinstance(error, requests.exceptions.RequestException):
+        return requests_fault(error)
+    if isinstance(error, zlib.error):
+        return Fault.GARBLED
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return Fault.SILENT
+    return Fault.BROKEN
+
+
+def _is_nonsense(error: Exception) -> bool:
+    """Say whether something came back that is no HTTP: a strange status line, endless headers."""
+    cause = error.args[0] if error.args else None
+    inner = cause.args[1] if isinstance(cause, urllib3.exceptions.ProtocolError) and cause.args[1:] else None
+    return isinstance(inner, http.client.HTTPException) and not isinstance(
+        inner, http.client.RemoteDisconnected | http.client.IncompleteRead
+    )

@@ -1,0 +1,102 @@
+"""The triggers of scoring: HTTP ↔ use case. No logic.
+
+Every function is async and hands its work to a thread of the model it concerns: a slow model can starve
+neither the event loop nor another model.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import azure.functions as func
+import msgspec
+from azurefunctions.extensions.http.fastapi import Request, Response
+
+from answers import answered, json_answer
+from errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from scoring import adoption, models
+from scoring.batch import Model, score
+from scoring.deadline import Deadline
+from telemetry import tell
+
+blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
+
+
+class _Adopt(msgspec.Struct, forbid_unknown_fields=True):
+    version: str
+
+
+@blueprint.route("score/{model}", methods=["POST"])
+async def score_entities(req: Request) -> Response:
+    """POST /api/score/{model}: an array of entities → the same entities with their scores."""
+    return await answered(req, _score(req))
+
+
+@blueprint.route("models", methods=["GET"])
+async def list_models(req: Request) -> Response:
+    """GET /api/models: every model, what it speaks and what it has adopted."""
+    return await answered(req, _in_thread(lambda: [models.describe(m) for m in models.all_models().values()]))
+
+
+@blueprint.route("models/{model}", methods=["GET"])
+async def show_model(req: Request) -> Response:
+    """GET /api/models/{model}: one model, and how `latest` differs from what it has adopted."""
+    return await answered(req, _in_thread(lambda: models.describe(models.model(req.path_params["model"]))))
+
+
+@blueprint.route("models/{model}/contract", methods=["PUT"])
+async def adopt_version(req: Request) -> Response:
+    """PUT /api/models/{model}/contract: adopt a version."""
+    return await answered(req, _adopt(req))
+
+
+async def _score(req: Request) -> Response:
+    model = models.model(req.path_params["model"])
+    deadline = Deadline.after(model.settings.deadline_s)
+    _accept(req)
+    body = await _read(req, model.limits.body_bytes)
+    answer = await _on_a_thread_of(model, lambda: score(body, model, deadline))
+    tell("batch", model=model.name, **answer.report._asdict())
+    return Response(answer.body, media_type="application/json")
+
+
+async def _adopt(req: Request) -> Response:
+    model = models.model(req.path_params["model"])
+    body = await _read(req, model.limits.body_bytes)
+    try:
+        wanted = msgspec.json.decode(body, type=_Adopt)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f'Send {{"version": "…"}}: {error}.') from None
+    return await _in_thread(lambda: adoption.adopt(model, wanted.version))
+
+
+def _accept(req: Request) -> None:
+    """Take what Sesam and people send: no content type, a stream of bytes, or any JSON (design §5)."""
+    kind = req.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("", "application/octet-stream") and not kind.endswith(("/json", "+json")):
+        raise UnsupportedMediaType(f"Content-Type {kind!r} is not supported: send application/json.")
+    coding = req.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaType(f"Content-Encoding {coding!r} is not supported: send the body as it is.")
+
+
+async def _read(req: Request, limit: int) -> bytes:
+    """Read the body, counting while it streams: Sesam sends it chunked, without a Content-Length."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in req.stream():
+        size += len(part)
+        if size > limit:
+            raise TooLarge(
+                f"The body is over {limit} bytes (limits.body_bytes): lower the pipe's batch_size."
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _on_a_thread_of[T](model: Model, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(model.threads, work)
+
+
+async def _in_thread(work: Callable[[], Any]) -> Response:
+    return json_answer(200, await asyncio.to_thread(work))

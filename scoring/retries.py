@@ -1,0 +1,272 @@
+"""One body sent until its verdict is final: `tenacity` runs the loop, the table of verdicts judges.
+
+It ends with the results, with what to do about the rows (split, blame), or with the verdict that the call
+fails with. It never waits where there is no time or no attempt left: the last verdict then stands.
+"""
+
+import random
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import NamedTuple, Protocol
+
+from tenacity import RetryCallState, Retrying, retry_if_result
+
+from errors import BadAnswer, Fault
+from scoring.breaker import Breaker, Pass, Sign
+from scoring.deadline import Deadline
+from scoring.dialects import AnswerUnusable, Results
+from scoring.dialects.answers import decode_answer
+from scoring.verdicts import (
+    LEFT_ALONE,
+    Action,
+    Case,
+    InnerError,
+    Outcome,
+    Reply,
+    Trouble,
+    Verdict,
+    judge,
+    wait_s,
+)
+
+# The service cuts it at 40 characters, and azmlinfsrv refuses 100 (statement 14).
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+class Wire(Protocol):
+    """What posts a body: `scoring.endpoint.Endpoint`."""
+
+    whom: str
+
+    @property
+    def renewable(self) -> bool:
+        """Say whether a 401 may be mended by a fresh token."""
+
+    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
+        """Post once; see Endpoint."""
+
+    def close(self) -> None:
+        """Let go of the connections kept."""
+
+
+class ReportedInside(Exception):
+    """A 200 answer reports an error; the text is fit to show."""
+
+
+class Allowance:
+    """How many requests may still be spent on some rows, however they are cut; for many threads."""
+
+    def __init__(self, requests: int) -> None:
+        self._left = requests
+        self._lock = threading.Lock()
+
+    def spend(self) -> bool:
+        """Take one; False where there is none left."""
+        with self._lock:
+            if self._left <= 0:
+                return False
+            self._left -= 1
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One body to send.
+
+    Attributes:
+        body: JSON in UTF-8.
+        rows: how many rows it holds.
+        read: the decoded JSON of a 200 answer → results. Raises AnswerUnusable or ReportedInside.
+        met: the cases that its rows have met before, in larger parcels.
+        allowance: what its retries are spent from.
+    """
+
+    body: bytes = field(repr=False)
+    rows: int
+    read: Callable[[object], Results]
+    met: tuple[Case, ...]
+    allowance: Allowance
+
+
+@dataclass(slots=True)
+class Call:
+    """What the parcels of one call share.
+
+    Attributes:
+        deadline: of the call.
+        request_id: begins the id of every request; made up where it is none that the service takes.
+        over: set when nobody waits for the call any more.
+        last: the latest verdict that was not the deadline's own doing.
+    """
+
+    deadline: Deadline
+    request_id: str
+    over: threading.Event = field(default_factory=threading.Event)
+    last: Verdict | None = None
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        """See to the id."""
+        if not REQUEST_ID.fullmatch(self.request_id):
+            self.request_id = uuid.uuid4().hex
+
+    def next_id(self) -> str:
+        """Give the next request its id: at most 40 characters, none twice in a call."""
+        return f"{self.request_id[:32]}-{next(self.numbers)}"
+
+
+class Sent(NamedTuple):
+    """How a parcel ended: DONE with results, SPLIT, BLAME, or the verdict that the call fails with."""
+
+    verdict: Verdict
+    met: tuple[Case, ...] = ()
+    results: Results | None = None
+
+
+def _rest(seconds: float, over: threading.Event) -> None:
+    over.wait(seconds)
+
+
+class Sender:
+    """Sends parcels to one web service; used by many threads.
+
+    Args:
+        wire: posts one body.
+        breaker: of this web service.
+        attempts: how often one parcel is sent at most.
+        rest: waits so many seconds, or until the event is set.
+        chance: gives numbers in [0, 1), for jitter.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        breaker: Breaker | None = None,
+        *,
+        attempts: int = 4,
+        rest: Callable[[float, threading.Event], None] = _rest,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.whom = wire.whom
+        self.breaker = breaker or Breaker(time.monotonic)
+        self._wire = wire
+        self._attempts = attempts
+        self._rest = rest
+        self._chance = chance
+
+    def send(self, parcel: Parcel, call: Call) -> Sent:
+        """Send a parcel until its verdict is final.
+
+        Raises:
+            BadAnswer: a 200 answer that cannot be matched to the rows.
+            ServiceDown: the breaker is open and the parcel was never sent.
+            Failure: no token can be had.
+        """
+        met = list(parcel.met)
+
+        def attempt() -> Sent:
+            sent = self._attempt(parcel, call, met)
+            met.append(sent.verdict.case)
+            return sent._replace(met=tuple(met))
+
+        def wait(state: RetryCallState) -> float:
+            return wait_s(_verdict(state), state.attempt_number, self._chance)
+
+        def stop(state: RetryCallState) -> bool:
+            late = state.upcoming_sleep >= call.deadline.left()
+            tired = state.attempt_number >= self._attempts
+            return late or tired or call.over.is_set() or not parcel.allowance.spend()
+
+        retrying = Retrying(
+            retry=retry_if_result(lambda sent: sent.verdict.action is Action.RETRY),
+            wait=wait,
+            stop=stop,
+            sleep=lambda seconds: self._rest(seconds, call.over),
+            retry_error_callback=_sent,
+        )
+        return retrying(attempt)
+
+    def close(self) -> None:
+        """Let go of the connections kept."""
+        self._wire.close()
+
+    def _attempt(self, parcel: Parcel, call: Call, met: Sequence[Case]) -> Sent:
+        leave = self.breaker.admit()
+        if not isinstance(leave, Pass):
+            held = Verdict(LEFT_ALONE, Action.RETRY, retry_after=leave)
+            if len(met) == len(parcel.met):
+                raise held.failure(self.whom)
+            return Sent(held)
+        sign = Sign.NONE
+        try:
+            sent = self._exchange(parcel, call, met)
+            sign = _sign(sent.verdict)
+        except BadAnswer:
+            sign = Sign.ALIVE
+            raise
+        finally:
+            self.breaker.report(leave, sign)
+        return sent
+
+    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case]) -> Sent:
+        sent = self._post(parcel, call, met)
+        if sent.verdict.action is Action.REFRESH:
+            if not self._wire.renewable:
+                sent = Sent(replace(sent.verdict, action=Action.STOP))
+            else:
+                sent = self._post(parcel, call, (*met, sent.verdict.case), fresh=True)
+        silenced = sent.verdict.case.fault is Fault.SILENT and not call.deadline.left()
+        if silenced and call.last is not None:
+            # It was our own deadline that cut this one short: what the service last said stands.
+            return Sent(replace(call.last, action=Action.STOP))
+        if sent.verdict.action is not Action.DONE:
+            call.last = sent.verdict
+        return sent
+
+    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False) -> Sent:
+        outcome = self._wire.post(parcel.body, call.deadline, call.next_id(), fresh=fresh)
+        results = None
+        if isinstance(outcome, Reply) and outcome.status == 200:
+            outcome, results = self._read(parcel, outcome)
+        return Sent(judge(outcome, met, rows=parcel.rows), results=results)
+
+    def _read(self, parcel: Parcel, reply: Reply) -> tuple[Outcome, Results | None]:
+        try:
+            answer = decode_answer(reply.body)
+        except AnswerUnusable as error:
+            if not reply.framed:
+                # Nothing but JSON itself can tell that such an answer was cut (engineering.md C-M2).
+                return Trouble(Fault.BROKEN), None
+            raise self._bad(error) from None
+        try:
+            return reply, parcel.read(answer)
+        except ReportedInside as error:
+            return InnerError(str(error)), None
+        except AnswerUnusable as error:
+            raise self._bad(error) from None
+
+    def _bad(self, error: AnswerUnusable) -> BadAnswer:
+        return BadAnswer(f"{self.whom}: {error}. Check dialect, input_name and output_name of the model.")
+
+
+def _verdict(state: RetryCallState) -> Verdict:
+    return _sent(state).verdict
+
+
+def _sent(state: RetryCallState) -> Sent:
+    assert state.outcome is not None  # noqa: S101 - for the type checker: asked after an attempt only
+    sent: Sent = state.outcome.result()
+    return sent
+
+
+def _sign(verdict: Verdict) -> Sign:
+    if verdict.action is Action.DONE:
+        return Sign.GOOD
+    # Rows that are too slow together, or perhaps to blame, say nothing against the service yet.
+    about_rows = verdict.action in (Action.SPLIT, Action.BLAME)
+    return Sign.BAD if verdict.case.strike and not about_rows else Sign.ALIVE

@@ -1,0 +1,486 @@
+"""What a caller can rely on of one POST, whatever the server does on the socket."""
+
+import http.client
+import logging
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import watchdog
+from errors import BadAnswer, Fault, SettingsWrong
+from scoring.deadline import Deadline
+from scoring.endpoint import Endpoint
+from scoring.identity import identity_of
+from scoring.verdicts import Reply, Trouble
+from tests.faults.scoring.conftest import KEY, Post, model_settings
+from tests.rogue import (
+    Rogue,
+    Scene,
+    Visit,
+    answer,
+    chunked,
+    drip,
+    head,
+    raw,
+    reset,
+    short,
+    silent,
+    unframed,
+    zipped,
+)
+
+BODY = b'[{"score": 0.25}, {"score": 0.75}]'
+
+
+@pytest.mark.statement("azureml-14", "azureml-15")
+def test_a_request_is_json_of_known_length_with_the_key_and_an_id_and_nothing_of_the_environment(
+    post: Post, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login someone password else")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", "http://localhost:9")
+    monkeypatch.setenv("all_proxy", "http://localhost:9")
+    with Rogue(answer(200, BODY)) as server:
+        assert post(server) == Reply(200, post_headers(len(BODY)), BODY)
+    (received,) = server.received
+    assert received.method == "POST"
+    assert received.body == b"[]"
+    assert received.headers == {
+        "host": f"localhost:{server.port}",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "authorization": f"Bearer {KEY}",
+        "content-length": "2",
+        "content-type": "application/json",
+        "user-agent": "sesam-azure-ml",
+        "x-ms-client-request-id": "request-1",
+    }
+
+
+def post_headers(length: int) -> dict[str, str]:
+    return {"content-type": "application/json", "content-length": str(length)}
+
+
+@pytest.mark.statement("azureml-18")
+def test_the_deployment_is_named_only_by_the_model_that_sets_it(post: Post) -> None:
+    with Rogue(answer()) as server:
+        post(server, deployment="green")
+        post(server)
+        post(server, deployment="blue")
+    assert [r.headers.get("azureml-model-deployment") for r in server.received] == ["green", None, "blue"]
+
+
+@pytest.mark.statement("azureml-15")
+def test_without_an_identity_no_authorization_is_sent(post: Post) -> None:
+    with Rogue(answer()) as server:
+        post(server, auth="none", key="")
+    assert "authorization" not in server.received[0].headers
+
+
+@pytest.mark.statement("azureml-14", "azureml-17")
+def test_the_log_holds_both_request_ids_and_neither_key_nor_query_nor_content(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    headers = {"x-request-id": "0f6a2c1e-service", "x-evil": "planted-content"}
+    with Rogue(answer(424, b"planted-content", headers)) as server:
+        post(server, url=server.url + "?code=planted-query")
+    assert "x-ms-client-request-id request-1, x-request-id 0f6a2c1e-service" in caplog.text
+    assert "424" in caplog.text
+    own = "\n".join(r.getMessage() for r in caplog.records if not r.name.startswith("urllib3"))
+    for secret in (KEY, "planted-query", "planted-content"):
+        assert secret not in own
+    assert KEY not in caplog.text
+
+
+def test_a_request_id_of_the_service_that_is_none_is_not_logged(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "scoring.endpoint")
+    with Rogue(answer(200, b"", {"x-request-id": "Kari Nordmann, Oslo"})) as server:
+        post(server)
+    assert "x-request-id -" in caplog.text
+
+
+@pytest.mark.fault(22)
+@pytest.mark.statement("azureml-17")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_the_key_stays_here(post: Post, status: int) -> None:
+    with Rogue(answer(200, b"[]")) as elsewhere, Rogue() as server:
+        server.play(answer(status, b"moved", {"Location": elsewhere.url}))
+        reply = post(server)
+    assert isinstance(reply, Reply)
+    assert reply.status == status
+    assert len(server.received) == 1
+    assert elsewhere.received == []
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize("location", ["http://[", "", "//", "http://localhost:99999/", "\xe6\xf8"])
+def test_a_redirect_to_nonsense_is_a_redirect(post: Post, location: str) -> None:
+    with Rogue(answer(302, b"", {"Location": location})) as server:
+        reply = post(server)
+    assert isinstance(reply, Reply)
+    assert reply.status == 302
+
+
+@pytest.mark.statement("azureml-17")
+def test_cookies_are_not_kept(post: Post) -> None:
+    with Rogue(answer(200, b"", {"Set-Cookie": "ARRAffinity=abc; Path=/"})) as server:
+        settings = model_settings(server)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        for number in range(2):
+            endpoint.post(b"[]", Deadline.after(5), f"request-{number}")
+        endpoint.close()
+    assert "cookie" not in server.received[1].headers
+
+
+WHOLE: dict[str, Scene] = {
+    "with a length": answer(200, BODY),
+    "in chunks": chunked(BODY),
+    "unframed": unframed(BODY),
+    "in gzip, though not asked for": zipped(BODY),
+    "dripping, but in time": drip(head(200, {"Content-Length": str(len(BODY))}) + BODY, 0.001),
+}
+
+
+@pytest.mark.parametrize("scene", WHOLE.values(), ids=WHOLE)
+def test_a_whole_answer_is_read_however_it_comes(post: Post, scene: Scene) -> None:
+    with Rogue(scene) as server:
+        reply = post(server)
+    assert isinstance(reply, Reply)
+    assert (reply.status, reply.body) == (200, BODY)
+
+
+def test_only_an_unframed_answer_is_marked_as_such(post: Post) -> None:
+    framed = {}
+    for how, scene in WHOLE.items():
+        with Rogue(scene) as server:
+            reply = post(server)
+        assert isinstance(reply, Reply)
+        framed[how] = reply.framed
+    assert [how for how, known in framed.items() if not known] == ["unframed"]
+
+
+BROKEN: dict[str, Scene] = {
+    "shorter than its length": short(BODY),
+    "without its last chunk": chunked(BODY, whole=False),
+    "amid a chunk": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"ff\r\n[1,2"),
+    "gzip cut inside a whole answer": zipped(BODY, cut=9),
+    "gzip without its checksum": zipped(BODY, cut=8),
+    "gzip cut and unframed": unframed(b"\x1f\x8b\x08", {"Content-Encoding": "gzip"}),
+    "reset amid the body": reset(head(200, {"Content-Length": "100"}) + b"[1,2"),
+}
+
+
+@pytest.mark.fault(18)
+@pytest.mark.parametrize("scene", BROKEN.values(), ids=BROKEN)
+def test_an_answer_that_breaks_off_is_no_answer(post: Post, scene: Scene) -> None:
+    with Rogue(scene) as server:
+        assert post(server) == Trouble(Fault.BROKEN)
+
+
+GARBLED: dict[str, Scene] = {
+    "no HTTP": raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "an endless header line": raw(b"HTTP/1.1 200 OK\r\nx-giant: " + b"a" * 70_000),
+    "a thousand headers": raw(head(200, {f"x-{n}": "a" for n in range(1000)})),
+    "gzip with a wrong checksum": zipped(BODY, spoiled=True),
+    "a compression never heard of": chunked(BODY, headers={"Content-Encoding": "zstd-ultra"}),
+}
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize("scene", GARBLED.values(), ids=GARBLED)
+def test_what_is_no_http_answer_is_told_from_a_broken_connection(post: Post, scene: Scene) -> None:
+    with Rogue(scene) as server:
+        assert post(server) == Trouble(Fault.GARBLED)
+
+
+@pytest.mark.fault(19)
+def test_a_refused_connection_is_no_connection(post: Post) -> None:
+    with Rogue(answer()) as server:
+        pass
+    assert post(server) == Trouble(Fault.UNREACHABLE)
+
+
+@pytest.mark.fault(19)
+def test_a_host_that_has_no_address_is_no_connection(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_address(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    # The one place where the network is not real: a test must not ask a name server.
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    with Rogue(answer()) as server:
+        assert post(server) == Trouble(Fault.UNREACHABLE)
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le"], ids=["nothing", "half a head"])
+def test_a_reset_before_the_answer_is_no_answer(post: Post, sent: bytes) -> None:
+    with Rogue(reset(sent)) as server:
+        assert post(server) in (Trouble(Fault.UNREACHABLE), Trouble(Fault.BROKEN))
+
+
+@pytest.mark.fault(19)
+def test_a_reset_after_a_whole_answer_does_no_harm(post: Post) -> None:
+    with Rogue(reset(head(200, {"Content-Length": "2"}) + b"[]")) as server:
+        settings = model_settings(server)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        replies = [endpoint.post(b"[]", Deadline.after(5), f"request-{n}") for n in range(3)]
+        endpoint.close()
+    # The reset may overtake the answer, which then broke off; nothing else may come of it.
+    whole = Reply(200, {"content-length": "2"}, b"[]")
+    assert all(reply in (whole, Trouble(Fault.BROKEN), Trouble(Fault.UNREACHABLE)) for reply in replies)
+
+
+def test_a_connection_is_used_again(post: Post) -> None:
+    with Rogue(answer(200, b"[]")) as server:
+        settings = model_settings(server)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        for number in range(5):
+            endpoint.post(b"[]", Deadline.after(5), f"request-{number}")
+        assert server.connections == 1
+        endpoint.close()
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "LONGEST_IDLE_S", 0.0)
+    with Rogue(answer(200, b"[]")) as server:
+        settings = model_settings(server)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        for number in range(3):
+            endpoint.post(b"[]", Deadline.after(5), f"request-{number}")
+        assert server.connections == 3
+        endpoint.close()
+
+
+SLOW: dict[str, Scene] = {
+    "never answers": silent,
+    "drips its headers": drip(head(200, {"x-long": "a" * 1000})),
+    "drips its body": drip(head(200, {"Content-Length": "1000000"}) + b"[" + b" " * 1000),
+    "drips its chunks": drip(head(200, {"Transfer-Encoding": "chunked"}) + b"1\r\n[\r\n" * 1000),
+    "drips without end or length": drip(head(200, {"Connection": "close"}) + b"[" + b" " * 1000),
+}
+
+
+@pytest.mark.fault(20)
+@pytest.mark.statement("azureml-29", "azureml-40")
+@pytest.mark.parametrize("limit", ["the deadline", "timeout_s"])
+@pytest.mark.parametrize("scene", SLOW.values(), ids=SLOW)
+def test_an_answer_that_does_not_end_is_cut_off_in_time(post: Post, scene: Scene, limit: str) -> None:
+    with Rogue(scene) as server:
+        began = time.monotonic()
+        given = {"timeout_s" if limit == "timeout_s" else "seconds": 0.3}
+        outcome = post(server, **given)
+        took = time.monotonic() - began
+    assert outcome == Trouble(Fault.SILENT)
+    assert 0.25 < took < 0.8
+
+
+@pytest.mark.fault(20)
+def test_a_kept_connection_is_cut_off_too(post: Post) -> None:
+    with Rogue(answer(200, b"[]"), drip(head(200, {"x-long": "a" * 1000}))) as server:
+        settings = model_settings(server, timeout_s=0.3)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        assert endpoint.post(b"[]", Deadline.after(5), "request-1") == Reply(200, post_headers(2), b"[]")
+        began = time.monotonic()
+        assert endpoint.post(b"[]", Deadline.after(5), "request-2") == Trouble(Fault.SILENT)
+        assert time.monotonic() - began < 0.8
+        assert server.connections == 1
+        endpoint.close()
+
+
+@pytest.mark.fault(20)
+def test_a_server_that_takes_no_connection_is_silent(post: Post) -> None:
+    # A full backlog: further SYNs are dropped, as by a firewall.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        filled = []
+        for _ in range(4):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+            filled.append(client)
+        began = time.monotonic()
+        with Rogue(answer()) as server:
+            outcome = post(server, url=f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout_s=0.3)
+        assert outcome == Trouble(Fault.SILENT)
+        assert time.monotonic() - began < 1.0
+        for client in filled:
+            client.close()
+
+
+@pytest.mark.fault(21)
+def test_a_large_answer_over_a_slow_line_is_read_whole(post: Post) -> None:
+    body = b"[" + b"1, " * 30_000 + b"2]"
+
+    def slowly(visit: Visit) -> None:
+        visit.send(head(200, {"Content-Length": str(len(body))}))
+        for at in range(0, len(body), 9_000):
+            visit.stopped.wait(0.02)
+            visit.send(body[at : at + 9_000])
+
+    with Rogue(slowly) as server:
+        reply = post(server, answer_bytes=200_000)
+    assert isinstance(reply, Reply)
+    assert reply.body == body
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [answer(200, b"[" + b" " * 20_000 + b"]"), chunked(b" " * 20_000), zipped(b" " * 200_000)],
+    ids=["with a length", "in chunks", "a gzip bomb"],
+)
+def test_an_answer_over_the_limit_is_refused_by_the_limits_name(post: Post, scene: Scene) -> None:
+    with Rogue(scene) as server, pytest.raises(BadAnswer, match=r"over 10000 bytes \(limits.answer_bytes\)"):
+        post(server)
+
+
+def test_an_endless_error_page_is_not_read_to_its_end(post: Post) -> None:
+    with Rogue(answer(503, b"<p>" * 1_000_000)) as server:
+        reply = post(server)
+    assert isinstance(reply, Reply)
+    assert (reply.status, reply.body) == (503, b"")
+
+
+def test_an_answer_that_comes_before_the_whole_request_was_taken_is_read(post: Post) -> None:
+    with Rogue(answer(413, b"", {"Connection": "close"})) as server:
+        reply = post(server)
+    assert isinstance(reply, Reply)
+    assert reply.status == 413
+
+
+def test_a_key_or_url_that_no_request_can_hold_is_a_wrong_setting(post: Post) -> None:
+    with Rogue(answer()) as server:
+        for given in ({"key": "line\nbreak"}, {"key": "nøkkel"}, {"url": "http://localhost:99999/"}):
+            with pytest.raises(SettingsWrong) as error:
+                post(server, **given)
+            assert next(iter(given.values())) not in str(error.value)
+    assert server.received == []
+
+
+@pytest.mark.statement("azureml-17")
+def test_no_repr_shows_the_key(post: Post) -> None:
+    with Rogue(answer(200, b"planted-content")) as server:
+        settings = model_settings(server, url=server.url + "?code=planted-query")
+        identity = identity_of(settings)
+        endpoint = Endpoint("churn", settings, identity, answer_bytes=100)
+        reply = endpoint.post(b"[]", Deadline.after(5), "request-1")
+        endpoint.close()
+    told = f"{endpoint!r} {endpoint} {identity!r} {reply!r} {endpoint.whom}"
+    assert not re.search("planted", told)
+
+
+# ---- TLS
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[ssl.SSLContext]:
+    """The server's side of TLS, with a certificate for localhost that nobody has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "localhost.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    yield context
+
+
+@pytest.mark.fault(19)
+def test_a_certificate_that_nobody_has_signed_is_not_trusted_and_nothing_is_sent(
+    post: Post, tls: ssl.SSLContext
+) -> None:
+    with Rogue(answer(200, b"[]"), tls=tls) as server:
+        assert post(server) == Trouble(Fault.UNTRUSTED)
+    assert server.received == []
+
+
+def test_verify_tls_false_takes_any_certificate_and_says_so_aloud(
+    post: Post, tls: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Rogue(answer(200, b"[]"), tls=tls) as server:
+        assert post(server, verify_tls=False) == Reply(200, post_headers(2), b"[]")
+    (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "models.churn.verify_tls is false" in warning.getMessage()
+
+
+@pytest.mark.fault(20)
+@pytest.mark.parametrize("scene", SLOW.values(), ids=SLOW)
+def test_an_answer_over_tls_is_cut_off_in_time_too(post: Post, tls: ssl.SSLContext, scene: Scene) -> None:
+    with Rogue(scene, tls=tls) as server:
+        began = time.monotonic()
+        assert post(server, verify_tls=False, seconds=0.3) == Trouble(Fault.SILENT)
+        assert time.monotonic() - began < 0.8
+
+
+@pytest.mark.fault(20)
+def test_a_handshake_that_does_not_end_is_cut_off_in_time(post: Post) -> None:
+    def dripping_handshake(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        client.recv(10_000)
+        with client:
+            # A TLS record of 16 kB that comes byte by byte.
+            for byte in b"\x16\x03\x03\x40\x00" + bytes(1000):
+                try:
+                    client.send(bytes([byte]))
+                except OSError:
+                    return
+                if stopped.wait(0.02):
+                    return
+
+    stopped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener, Rogue(answer()) as server:
+        thread = threading.Thread(target=dripping_handshake, args=(listener,))
+        thread.start()
+        began = time.monotonic()
+        outcome = post(server, url=f"https://127.0.0.1:{listener.getsockname()[1]}/", seconds=0.3)
+        assert time.monotonic() - began < 0.8
+        stopped.set()
+        thread.join()
+    assert outcome == Trouble(Fault.SILENT)
+
+
+@pytest.mark.fault(19)
+def test_a_tls_handshake_that_is_broken_off_says_nothing_about_trust(post: Post) -> None:
+    def hang_up(listener: socket.socket) -> None:
+        listener.accept()[0].close()
+
+    with Rogue(answer()) as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up, args=(listener,))
+        thread.start()
+        outcome = post(server, url=f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        thread.join()
+    assert outcome in (Trouble(Fault.BROKEN), Trouble(Fault.UNREACHABLE))
+
+
+def test_the_limits_that_guard_against_endless_headers_are_pythons_own() -> None:
+    assert http.client._MAXLINE == 65536  # type: ignore[attr-defined]  # the bound is a private name
+    assert http.client._MAXHEADERS == 100  # type: ignore[attr-defined]  # likewise

@@ -1,0 +1,260 @@
+"""The use case of scoring, with a wire that answers at once: every entity back, in order, untouched."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.contract import Column, Contract
+from contract.features import Encoder, Row
+from errors import EntitiesDoNotFit, EntitiesRefused, InvalidRequest, TooLarge
+from scoring.batch import Model, Scores, score
+from scoring.contracts import Adopted
+from scoring.deadline import Deadline
+from scoring.rows import RowRefused
+from settings import LimitSettings, ModelSettings
+
+CONTRACT = Contract(
+    schema_version=1,
+    label="Churn",
+    columns=(
+        Column(name="_id", type="string"),
+        Column(name="Age", type="integer", minimum=18, maximum=90),
+        Column(name="City", type="string", nullable=True),
+        Column(name="Churn", type="boolean"),
+    ),
+)
+
+
+class Service:
+    """Scores every row by its age, and counts what it was asked."""
+
+    def __init__(self, refuses: Sequence[int] = ()) -> None:
+        self.asked: list[Row] = []
+        self.refuses = refuses
+
+    def __call__(
+        self, encoder: Encoder, rows: Sequence[Row], deadline: Deadline
+    ) -> list[Scores | RowRefused]:
+        self.asked += rows
+        return [self._one(row) for row in rows]
+
+    def _one(self, row: Row) -> Scores | RowRefused:
+        if row[0] in self.refuses:
+            return RowRefused(422, "the model refuses the rows")
+        return {"churn:Scored-Labels": "yes", "churn:Scored-Probabilities": float(row[0] or 0) / 100}
+
+
+def model(service: Service, contract: Contract | None = CONTRACT, **settings: Any) -> Model:
+    given = ModelSettings(
+        url="http://127.0.0.1/x", auth="none", contract="customers", features=(), **settings
+    )
+    adopted = Adopted("20261123T020000Z-0", "abc", contract, "") if contract else None
+    encoder = Encoder(contract, prefix="churn:")
+    return Model(
+        name="churn",
+        settings=given,
+        prefix="churn:",
+        limits=LimitSettings(entities=1000, depth=10),
+        adopted=lambda: adopted,
+        encoder=lambda _: encoder,
+        send=service,
+        threads=ThreadPoolExecutor(1),
+    )
+
+
+def scored(body: str | bytes, service: Service | None = None, **settings: Any) -> Any:
+    raw = body.encode() if isinstance(body, str) else body
+    answer = score(raw, model(service or Service(), **settings), Deadline.after(5))
+    return json.loads(answer.body)
+
+
+def raw_scored(body: str, **settings: Any) -> str:
+    return score(body.encode(), model(Service(), **settings), Deadline.after(5)).body.decode()
+
+
+@pytest.mark.statement("sesam-1", "sesam-5")
+def test_every_entity_comes_back_in_order_with_its_own_bytes_and_its_scores() -> None:
+    body = (
+        '[{"_id":"b","crm:Age":30,"price":"~f7.7000","big":123456789012345678901234567890,"x":1.0,"_ts":1},'
+        ' {"crm:Age" : 40, "_id":"a"}]'
+    )
+    assert raw_scored(body) == (
+        '[{"_id":"b","crm:Age":30,"price":"~f7.7000","big":123456789012345678901234567890,"x":1.0,"_ts":1,'
+        '"churn:Scored-Labels":"yes","churn:Scored-Probabilities":0.3},'
+        '{"crm:Age" : 40, "_id":"a","churn:Scored-Labels":"yes","churn:Scored-Probabilities":0.4}]'
+    )
+
+
+@pytest.mark.statement("sesam-2", "azureml-12")
+@pytest.mark.fault(4)
+def test_an_empty_batch_is_an_empty_batch_and_asks_nobody() -> None:
+    service = Service()
+    assert scored("[]", service) == []
+    assert service.asked == []
+
+
+@pytest.mark.statement("sesam-4")
+@pytest.mark.fault(1, 2, 3)
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "not JSON"), (b"{", "not JSON"), (b"[1", "not JSON"), (b"null", "neither"), (b"3", "neither"),
+        (b"[1]", "Element 0"), (b'[{"_id":"a","Age":1},"x"]', "Element 1"), (b"[[]]", "Element 0"),
+        (b'[{"Age":1}]', "Element 0"), (b'[{"_id":"a","Age":1},{"_id":7}]', "Element 1"),
+        ("[]".encode("utf-16"), "UTF-8"), (b"\xef\xbb\xbf[]", "BOM"), (b'{"_id":"a"},{"_id":"b"}', "JSON"),
+        (b'[{"_id":"a","x":"\\ud800"}]', "Element 0"), (b"[\xff]", "UTF-8"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_body_that_is_no_batch_is_refused_and_its_place_named(body: bytes, told: str) -> None:
+    service = Service()
+    with pytest.raises(InvalidRequest, match=told):
+        scored(body, service)
+    assert service.asked == []
+
+
+def test_limits_are_named() -> None:
+    with pytest.raises(TooLarge, match=r"limits\.entities"):
+        scored("[" + ",".join(['{"_id":"a","Age":30}'] * 1001) + "]")
+    for nested in (
+        '{"_id":"a","x":' + "[" * 20 + "]" * 20 + "}",
+        '{"_id":"a","x":' + "[" * 9999 + "]" * 9999 + "}",
+    ):
+        with pytest.raises(TooLarge, match=r"limits\.depth"):
+            scored(f"[{nested}]")
+
+
+@pytest.mark.statement("sesam-12")
+@pytest.mark.fault(8)
+def test_a_bare_nan_is_null_and_odd_numbers_pass_untouched() -> None:
+    body = '[{"_id":"a","Age":30,"City":NaN,"x":1e400,"y":-0.0,"z":18446744073709551616,"w":1.10}]'
+    back = raw_scored(body)
+    for kept in ('"City":null', '"y":-0.0', '"z":18446744073709551616', '"w":1.10', "1E+400"):
+        assert kept in back
+
+
+@pytest.mark.statement("sesam-13")
+@pytest.mark.fault(9)
+@pytest.mark.parametrize("mark", ['"_deleted":true', '"_filtered":true'])
+def test_deleted_and_filtered_entities_come_back_unscored_and_untouched(mark: str) -> None:
+    entity = f'{{"_id":"a",{mark},"churn:Scored-Labels":"old"}}'
+    service = Service()
+    assert scored(f"[{entity}]", service) == [json.loads(entity)]
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("deleted", ['"true"', "1", "false", "null"])
+def test_nothing_but_true_counts_as_deleted(deleted: str) -> None:
+    (entity,) = scored(f'[{{"_id":"a","Age":30,"_deleted":{deleted}}}]')
+    assert entity["churn:Scored-Labels"] == "yes"
+
+
+@pytest.mark.statement("sesam-18", "sesam-21")
+def test_scoring_a_scored_entity_gives_the_same_answer() -> None:
+    once = raw_scored('[{"_id":"a","Age":30,"churn:stale":"gone","other:stale":"kept"}]')
+    assert raw_scored(once) == once
+    assert "churn:stale" not in once
+    assert "other:stale" in once
+
+
+@pytest.mark.statement("sesam-24")
+def test_one_object_gives_one_object_with_plain_json_values() -> None:
+    assert scored('{"Age":"30","City":"Oslo"}') == {
+        "Age": "30",
+        "City": "Oslo",
+        "churn:Scored-Labels": "yes",
+        "churn:Scored-Probabilities": 0.3,
+    }
+
+
+def test_an_entity_that_does_not_fit_fails_the_batch_and_is_named_without_its_values() -> None:
+    service = Service()
+    with pytest.raises(EntitiesDoNotFit) as error:
+        scored('[{"_id":"a","Age":30},{"_id":"b","Age":"secret"},{"_id":"c"}]', service)
+    assert (error.value.entities, error.value.entity_count) == (("b", "c"), 2)
+    assert error.value.features == ("Age",)
+    assert "secret" not in error.value.detail
+    assert service.asked == []
+
+
+@pytest.mark.statement("sesam-25")
+def test_mark_returns_the_bad_entity_with_its_error_and_scores_the_others() -> None:
+    good, bad, refused = scored(
+        '[{"_id":"a","Age":30},{"_id":"b","Age":[1,2]},{"_id":"c","Age":50}]',
+        Service(refuses=[50]),
+        on_bad_entity="mark",
+    )
+    assert good["churn:Scored-Labels"] == "yes"
+    assert bad == {
+        "_id": "b",
+        "Age": [1, 2],
+        "churn:error": {
+            "transform_succeeded": False,
+            "status_code": 422,
+            "message": "Age: a list of 2, where one value is wanted",
+        },
+    }
+    assert refused["churn:error"]["message"] == "the model refuses the rows"
+
+
+def test_a_refused_entity_fails_the_batch_unless_marked() -> None:
+    with pytest.raises(EntitiesRefused) as error:
+        scored('[{"_id":"a","Age":30},{"_id":"c","Age":50}]', Service(refuses=[50]))
+    assert error.value.entities == ("c",)
+
+
+@pytest.mark.parametrize("policy", ["ignore", "warn", "fail"])
+def test_what_the_model_has_not_seen_is_ignored_told_or_refused(policy: str) -> None:
+    body = '[{"_id":"a","Age":17}]'
+    if policy == "fail":
+        with pytest.raises(EntitiesDoNotFit, match="outside the range"):
+            scored(body, on_outside_contract=policy)
+        return
+    (entity,) = scored(body, on_outside_contract=policy)
+    remarks = [{"feature": "Age", "reason": "outside the range the model has seen"}]
+    assert entity.get("churn:outside-contract") == (remarks if policy == "warn" else None)
+
+
+def test_scores_alone_are_the_predecessors_shape() -> None:
+    settings: dict[str, Any] = {"return": "scores"}
+    (entity,) = scored('[{"_id":"a","Age":30,"_deleted":false,"x":1}]', **settings)
+    assert set(entity) == {"_id", "_deleted", "churn:Scored-Labels", "churn:Scored-Probabilities"}
+
+
+def test_provenance_names_model_contract_and_snapshot_and_nothing_that_changes() -> None:
+    (entity,) = scored('[{"_id":"a","Age":30}]', provenance=True)
+    assert entity["churn:model"] == "churn"
+    assert entity["churn:contract"] == "abc"
+    assert entity["churn:snapshot"] == "20261123T020000Z-0"
+
+
+ENTITY = st.fixed_dictionaries(
+    {"_id": st.text(st.characters(codec="utf-8"), max_size=5), "Age": st.integers(18, 90)},
+    optional={
+        "City": st.none() | st.text(st.characters(codec="utf-8"), max_size=5),
+        "_deleted": st.booleans(),
+    },
+)
+
+
+@pytest.mark.statement("sesam-11")
+@given(st.lists(ENTITY, max_size=20), st.randoms())
+def test_the_order_of_entities_and_keys_changes_no_score(entities: list[dict[str, Any]], random: Any) -> None:
+    shuffled = []
+    for entity in entities:
+        keys = list(entity)
+        random.shuffle(keys)
+        shuffled.append({key: entity[key] for key in keys})
+    random.shuffle(shuffled)
+    plain, mixed = scored(json.dumps(entities)), scored(json.dumps(shuffled))
+    assert [e["_id"] for e in plain] == [e["_id"] for e in entities]
+
+    def key(entity: dict[str, Any]) -> str:
+        return json.dumps(entity, sort_keys=True)
+
+    assert sorted(plain, key=key) == sorted(mixed, key=key)

@@ -1,0 +1,193 @@
+"""What each dialect sends: the body, the null, the place of method and parameters."""
+
+import json
+from collections.abc import Mapping
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import settings
+from scoring.dialects import DIALECTS, Options, Row, SentColumn, dialect_of
+
+COLUMNS = (
+    SentColumn("Age", "integer"),
+    SentColumn("City", "string"),
+    SentColumn("Income", "number"),
+    SentColumn("Member", "boolean", "True"),
+    SentColumn("Since", "datetime"),
+)
+ROWS: list[Row] = [
+    [30, "Bodø", 0.5, True, "2026-01-02T03:04:05Z"],
+    [None, None, None, None, None],
+]
+RECORDS = [
+    {"Age": 30, "City": "Bodø", "Income": 0.5, "Member": True, "Since": "2026-01-02T03:04:05Z"},
+    {"Age": None, "City": None, "Income": None, "Member": None, "Since": None},
+]
+STRINGS: list[list[str | None]] = [["30", "Bodø", "0.5", "True", "2026-01-02T03:04:05Z"], [None] * 5]
+NAMES = ["Age", "City", "Income", "Member", "Since"]
+FRAME = {"columns": NAMES, "index": [0, 1], "data": ROWS}
+
+BODIES = {
+    "classic": {"Inputs": {"input1": {"ColumnNames": NAMES, "Values": STRINGS}}, "GlobalParameters": {}},
+    "classic-swagger": {
+        "Inputs": {"input1": [dict(zip(NAMES, row, strict=True)) for row in STRINGS]},
+        "GlobalParameters": {},
+    },
+    "designer": {"Inputs": {"WebServiceInput0": RECORDS}, "GlobalParameters": {}},
+    "automl": {"Inputs": {"data": RECORDS}, "GlobalParameters": {"method": "predict"}},
+    "automl-v1": {"data": RECORDS, "method": "predict"},
+    "mlflow": {"input_data": FRAME},
+    "mlflow-server": {"dataframe_split": FRAME},
+    "score-script": {"data": ROWS},
+}
+EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+def sent(dialect: str, options: Options | None = None) -> dict[str, object]:
+    body = json.loads(dialect_of(dialect, options or Options()).request(COLUMNS, ROWS))
+    assert isinstance(body, dict)
+    return body
+
+
+@EVERY_DIALECT
+@pytest.mark.statement("azureml-1", "azureml-3", "azureml-5")
+def test_the_body_holds_the_columns_of_the_model_in_their_order_and_every_null_as_null(dialect: str) -> None:
+    assert sent(dialect) == BODIES[dialect]
+
+
+def test_every_dialect_of_the_settings_is_there_and_no_other() -> None:
+    assert set(DIALECTS) == set(get_args(settings.Dialect))
+
+
+@pytest.mark.statement("azureml-4")
+@pytest.mark.parametrize("dialect", ["mlflow", "mlflow-server"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_mlflow_frame_numbers_the_rows_of_this_request_from_zero(dialect: str, count: int) -> None:
+    body = json.loads(dialect_of(dialect, Options()).request(COLUMNS[:1], [[7]] * count))
+    (frame,) = body.values()
+    assert frame["index"] == list(range(count))
+    assert len(frame["data"]) == count
+
+
+@pytest.mark.statement("azureml-5")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (Options(), {"method": "predict"}),
+        (Options(method="predict_proba"), {"method": "predict_proba"}),
+        (Options(parameters={"quantiles": [0.1, 0.9]}), {"quantiles": [0.1, 0.9]}),
+        (Options(method="forecast", parameters={"h": 1}), {"method": "forecast", "h": 1}),
+        (Options(method="predict_proba", parameters={"method": "predict"}), {"method": "predict"}),
+        (Options(method=""), None),
+    ],
+)
+def test_automl_gets_whole_global_parameters_or_none_and_never_an_empty_object(
+    options: Options, expected: Mapping[str, object] | None
+) -> None:
+    assert sent("automl", options).get("GlobalParameters") == expected
+    beside = {k: v for k, v in sent("automl-v1", options).items() if k != "data"}
+    assert beside == (expected or {})
+
+
+@pytest.mark.statement("azureml-6")
+@pytest.mark.parametrize(
+    ("dialect", "path"),
+    [
+        ("classic", ("Inputs",)),
+        ("classic-swagger", ("Inputs",)),
+        ("designer", ("Inputs",)),
+        ("automl", ("Inputs",)),
+        ("automl-v1", ()),
+        ("mlflow", ()),
+        ("mlflow-server", ()),
+        ("score-script", ()),
+    ],
+)
+def test_the_name_of_the_input_is_a_setting(dialect: str, path: tuple[str, ...]) -> None:
+    named, default = sent(dialect, Options(input_name="given")), sent(dialect)
+    for key in path:
+        named, default = named[key], default[key]  # type: ignore[assignment]  # an object, by the body
+    assert "given" in named
+    assert set(default) - set(named), "the default name is gone"
+
+
+@pytest.mark.statement("azureml-6")
+def test_designer_takes_both_names_that_microsoft_gave_its_input() -> None:
+    assert sent("designer")["Inputs"] == {"WebServiceInput0": RECORDS}
+    assert sent("designer", Options(input_name="input1"))["Inputs"] == {"input1": RECORDS}
+
+
+@pytest.mark.statement("azureml-7")
+def test_classic_writes_every_value_as_a_string_in_one_form() -> None:
+    columns = [
+        SentColumn("whole", "integer"),
+        SentColumn("real", "number"),
+        SentColumn("Bool", "boolean", "True"),
+        SentColumn("bool", "boolean", "true"),
+        SentColumn("untyped"),
+        SentColumn("day", "date"),
+        SentColumn("text", "string"),
+    ]
+    row: Row = [2**63 - 1, 1e22, False, False, True, "2026-11-23", "~: NaN"]
+    body = json.loads(dialect_of("classic", Options()).request(columns, [row]))
+    assert body["Inputs"]["input1"]["Values"] == [
+        ["9223372036854775807", "1e+22", "False", "false", "true", "2026-11-23", "~: NaN"]
+    ]
+
+
+def test_classic_sends_its_parameters_as_texts() -> None:
+    options = Options(parameters={"sensitivity": 3, "deep": True, "note": "x", "list": [1]})
+    for dialect in ("classic", "classic-swagger"):
+        assert sent(dialect, options)["GlobalParameters"] == {
+            "sensitivity": "3",
+            "deep": "true",
+            "note": "x",
+            "list": "[1]",
+        }
+
+
+@pytest.mark.parametrize("dialect", ["mlflow", "mlflow-server"])
+def test_mlflow_parameters_are_its_params(dialect: str) -> None:
+    assert sent(dialect, Options(parameters={"top": 3}))["params"] == {"top": 3}
+    assert "params" not in sent(dialect)
+
+
+def test_a_score_script_takes_rows_under_its_own_name_or_every_column_as_an_input() -> None:
+    assert sent("score-script", Options(input_name="iris")) == {"iris": ROWS}
+    columns = sent("score-script", Options(input_name="*", parameters={"threshold": 0.5}))
+    assert columns == {
+        "threshold": 0.5,
+        "Age": [30, None],
+        "City": ["Bodø", None],
+        "Income": [0.5, None],
+        "Member": [True, None],
+        "Since": ["2026-01-02T03:04:05Z", None],
+    }
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+
+
+def refuse(token: str) -> float:
+    raise AssertionError(token)
+
+
+@EVERY_DIALECT
+@pytest.mark.statement("azureml-8", "azureml-28")
+@given(rows=st.lists(st.lists(VALUES, min_size=2, max_size=2), max_size=4))
+def test_any_row_is_strict_json_in_which_no_digit_is_lost(dialect: str, rows: list[Row]) -> None:
+    columns = [SentColumn("a"), SentColumn("b", "string")]
+    body = dialect_of(dialect, Options()).request(columns, rows)
+    text = json.dumps(json.loads(body.decode(), parse_constant=refuse))
+    for value in (value for row in rows for value in row):
+        if isinstance(value, int) and not isinstance(value, bool):
+            assert str(value) in text

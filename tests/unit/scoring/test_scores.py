@@ -1,0 +1,270 @@
+"""Which properties an entity gets from an answer: names, echoes, and nothing that a node would misread."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.dialects import AnswerUnusable, Results, Row, SentColumn
+from scoring.dialects.answers import PREDICTION
+from scoring.scores import scores_of
+
+COLUMNS = (SentColumn("Age", "integer"), SentColumn("City", "string"), SentColumn("Since", "datetime"))
+ROWS: list[Row] = [[30, "Oslo", "2018-01-01T00:00:00Z"], [41, "Bodø", "2018-01-02T00:00:00Z"]]
+
+
+def scored(
+    names: tuple[str, ...],
+    *rows: tuple[object, ...],
+    columns: tuple[SentColumn, ...] = COLUMNS,
+    sent: list[Row] = ROWS,
+    **rules: object,
+) -> list[dict[str, object]]:
+    given = {"prefix": "churn:"} | rules
+    results = scores_of(Results(names, list(rows)), columns, sent, **given)  # type: ignore[arg-type]  # by name
+    return [dict(zip(results.names, row, strict=True)) for row in results.rows]
+
+
+def bare(*values: object, **rules: object) -> list[dict[str, object]]:
+    return scored((PREDICTION,), *((value,) for value in values), **rules)  # type: ignore[arg-type]  # by name
+
+
+class TestNames:
+    @pytest.mark.statement("azureml-27", "sesam-21")
+    def test_columns_get_the_prefix_and_a_dash_for_every_blank(self) -> None:
+        assert scored(("Scored Labels", "Scored Probabilities"), ("yes", 0.9), ("no", 0.2)) == [
+            {"churn:Scored-Labels": "yes", "churn:Scored-Probabilities": 0.9},
+            {"churn:Scored-Labels": "no", "churn:Scored-Probabilities": 0.2},
+        ]
+
+    def test_a_bare_value_or_a_list_of_numbers_is_the_prediction(self) -> None:
+        assert bare("yes", "no") == [{"churn:prediction": "yes"}, {"churn:prediction": "no"}]
+        assert bare([0.1, 0.9], [0.7, 0.3])[0] == {"churn:prediction": [0.1, 0.9]}
+
+    def test_outputs_name_the_positions_of_lists_and_a_bare_value(self) -> None:
+        named = bare([0.1, 0.9], [0.7, 0.3], outputs=("stays", "goes away"))
+        assert named == [
+            {"churn:stays": 0.1, "churn:goes-away": 0.9},
+            {"churn:stays": 0.7, "churn:goes-away": 0.3},
+        ]
+        assert bare("yes", "no", outputs=("label",))[1] == {"churn:label": "no"}
+        assert bare([0.1], [0.7], outputs=(PREDICTION,))[1] == {"churn:prediction": [0.7]}
+
+    def test_lists_of_another_length_than_outputs_are_refused(self) -> None:
+        with pytest.raises(AnswerUnusable, match="outputs names 2 positions"):
+            bare([0.1, 0.9], [0.7], outputs=("a", "b"))
+
+    def test_outputs_choose_and_order_columns(self) -> None:
+        rows = ((1, 2, 3), (4, 5, 6))
+        assert scored(("a", "b", "c"), *rows, outputs=("c", "a")) == [
+            {"churn:c": 3, "churn:a": 1},
+            {"churn:c": 6, "churn:a": 4},
+        ]
+        with pytest.raises(AnswerUnusable, match="outputs names d, and the answer has only: a, b, c"):
+            scored(("a", "b", "c"), *rows, outputs=("d",))
+
+    @pytest.mark.statement("sesam-6", "azureml-27")
+    @pytest.mark.parametrize("name", ["_id", "_deleted", "$retract", "rdf:type", "$children", "", "~:x"])
+    def test_whatever_a_column_is_called_its_property_has_the_prefix(self, name: str) -> None:
+        (first, _) = scored((name, "p"), (1, 2), (3, 4))
+        assert all(key.startswith("churn:") for key in first)
+
+    @pytest.mark.statement("sesam-6")
+    @pytest.mark.parametrize(("prefix", "name"), [("_", "x"), ("$", "x"), ("rdf:", "type"), ("", "_id")])
+    def test_no_name_of_sesam_s_own_is_ever_invented(self, prefix: str, name: str) -> None:
+        with pytest.raises(AnswerUnusable, match="Sesam's own"):
+            scored((name,), (1,), (2,), prefix=prefix)
+
+    @pytest.mark.statement("sesam-21")
+    @pytest.mark.parametrize("names", [("a b", "a-b"), ("a", "a")])
+    def test_two_columns_on_one_property_are_refused(self, names: tuple[str, str]) -> None:
+        with pytest.raises(AnswerUnusable, match=r"two of the answer's columns|two columns of one name"):
+            scored(names, (1, 2), (3, 4))
+
+    def test_a_column_named_like_our_own_mark_is_refused_unless_others_are_chosen(self) -> None:
+        with pytest.raises(AnswerUnusable, match="column error, which is what we mark"):
+            scored(("error", "p"), (1, 2), (3, 4))
+        assert scored(("error", "p"), (1, 2), (3, 4), outputs=("p",))[0] == {"churn:p": 2}
+        with pytest.raises(AnswerUnusable, match="column model"):
+            scored(("model", "p"), (1, 2), (3, 4), taken=("error", "model"))
+
+
+class TestEchoes:
+    @pytest.mark.statement("azureml-27")
+    def test_an_echoed_feature_is_left_out_unless_outputs_names_it(self) -> None:
+        names = ("City", "p")
+        assert scored(names, ("Oslo", 1), ("Bodø", 2)) == [{"churn:p": 1}, {"churn:p": 2}]
+        chosen = scored(names, ("Oslo", 1), ("Bodø", 2), outputs=("City",))
+        assert chosen == [{"churn:City": "Oslo"}, {"churn:City": "Bodø"}]
+
+    def test_an_answer_of_nothing_but_features_is_refused(self) -> None:
+        with pytest.raises(AnswerUnusable, match="no columns but the features"):
+            scored(("City",), ("Oslo",), ("Bodø",))
+
+    @pytest.mark.statement("azureml-22")
+    @pytest.mark.fault(16)
+    @pytest.mark.parametrize(
+        ("name", "first", "second"),
+        [
+            ("City", "Bodø", "Oslo"),
+            ("City", "Oslo", "Oslo"),
+            ("City", "Oslo", None),
+            ("City", "Oslo", ""),
+            ("City", "oslo", "Bodø"),
+            ("Age", 41, 30),
+            ("Age", 41.0, 30.0),
+            ("Age", "41", "30"),
+            ("Age", "41.0", "30.0"),
+            ("Age", None, 41),
+            ("Since", 1514851200000, 1514764800000),
+        ],
+        ids=repr,
+    )
+    def test_texts_integers_and_epoch_dates_that_come_back_changed_mean_reordered_rows(
+        self, name: str, first: object, second: object
+    ) -> None:
+        with pytest.raises(AnswerUnusable, match=f"column {name} comes back with other values") as refused:
+            scored((name, "p"), (first, 1), (second, 2))
+        assert "Oslo" not in str(refused.value)
+        assert "reorders" in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("name", "first", "second"),
+        [
+            ("Age", 30.0, 41.0),
+            ("Age", "30", "41"),
+            ("Age", "30.0", "41.0"),
+            ("Age", 0.3, 1.0),
+            ("Age", True, False),
+            ("City", 3, 7),
+            ("Since", "1/1/2018 12:00:00 AM", "1/2/2018 12:00:00 AM"),
+            ("Since", 1514764800000, 1514851200000),
+        ],
+        ids=repr,
+    )
+    def test_another_spelling_and_a_derived_value_are_no_reordering(
+        self, name: str, first: object, second: object
+    ) -> None:
+        assert scored((name, "p"), (first, 1), (second, 2)) == [{"churn:p": 1}, {"churn:p": 2}]
+
+    def test_doubles_and_booleans_are_not_compared(self) -> None:
+        columns = (SentColumn("x", "number"), SentColumn("y", "boolean"))
+        answered = scored(("x", "y", "p"), ("9", 1, 5), columns=columns, sent=[[0.1, False]])
+        assert answered == [{"churn:p": 5}]
+
+    def test_a_null_that_the_service_filled_is_no_reordering(self) -> None:
+        columns = (SentColumn("City", "string"),)
+        assert scored(("City", "p"), ("unknown", 5), columns=columns, sent=[[None]]) == [{"churn:p": 5}]
+
+    @pytest.mark.parametrize(
+        ("sent", "echoed", "differs"),
+        [
+            ("0150", 150, False),
+            ("0150", 151, True),
+            ("0150", "150", True),
+            (2**53 + 1, float(2**53), False),
+            (2**53 + 1, 2**53, True),
+            (10**400, 1.5e300, True),
+            (7, 8, True),
+            ("abc", "abd", True),
+            ("2018-01-01", "1/1/2018", False),
+            (True, False, False),
+        ],
+        ids=repr,
+    )
+    def test_without_a_contract_the_value_itself_says_how_to_compare(
+        self, sent: str | int, echoed: object, differs: bool
+    ) -> None:
+        def score() -> object:
+            return scored(("x", "p"), (echoed, 1), columns=(SentColumn("x"),), sent=[[sent]])
+
+        if not differs:
+            assert score() == [{"churn:p": 1}]
+            return
+        with pytest.raises(AnswerUnusable, match="column x"):
+            score()
+
+    def test_a_constant_that_is_no_date_is_not_compared_as_one(self) -> None:
+        columns = (SentColumn("d", "date"),)
+        assert scored(("d", "p"), (0, 1), columns=columns, sent=[["any"]]) == [{"churn:p": 1}]
+
+
+class TestValues:
+    @pytest.mark.statement("sesam-20")
+    def test_a_text_with_a_tilde_in_front_gets_a_blank_before_it(self) -> None:
+        label = bare("~t2020-13-01", "yes")
+        assert label == [{"churn:prediction": " ~t2020-13-01"}, {"churn:prediction": "yes"}]
+        inside = bare(["~f1"], {"~k": "~:x"})
+        assert inside == [{"churn:prediction": [" ~f1"]}, {"churn:prediction": {" ~k": " ~:x"}}]
+
+    @pytest.mark.statement("sesam-19", "azureml-24")
+    def test_what_is_no_number_or_no_text_becomes_null_or_the_replacement_character(self) -> None:
+        assert bare(float("nan"), 0.5)[0] == {"churn:prediction": None}
+        assert bare([float("inf"), 1], None)[0] == {"churn:prediction": [None, 1]}
+        assert bare("a\0b", "\ud800")[0] == {"churn:prediction": "a\ufffdb"}
+        assert bare("a\0b", "\ud800x")[1] == {"churn:prediction": "\ufffdx"}
+        assert scored(("a\0\ud800",), (1,), (2,))[0] == {"churn:a\ufffd\ufffd": 1}
+
+    @pytest.mark.statement("azureml-28", "sesam-22")
+    def test_integers_and_doubles_keep_every_digit(self) -> None:
+        values = [2**53 + 1, -(2**64), 10**30, 0.87, 0.1 + 0.2, 1e-300, 5e-324]
+        answered = bare(values, values)[0]["churn:prediction"]
+        assert msgspec.json.encode(answered) == json.dumps(values, separators=(",", ":")).encode()
+        assert [bare(value, value)[0]["churn:prediction"] for value in values] == values
+
+    def test_decimals_round_numbers_wherever_they_stand(self) -> None:
+        rounded = scored(("a", "b"), (0.98765, [0.98765, {"p": 0.98765}]), (2, "0.98765"), decimals=2)
+        assert rounded == [
+            {"churn:a": 0.99, "churn:b": [0.99, {"p": 0.99}]},
+            {"churn:a": 2, "churn:b": "0.98765"},
+        ]
+        assert bare(0.98765, 0.5, decimals=0)[0] == {"churn:prediction": 1.0}
+        assert bare(0.98765, 0.5)[0] == {"churn:prediction": 0.98765}
+
+    def test_a_result_nested_without_end_is_refused(self) -> None:
+        deep: object = 1
+        for _ in range(200):
+            deep = [deep]
+        with pytest.raises(AnswerUnusable, match="nested too deep"):
+            bare(deep, 1)
+
+    def test_kinds_may_differ_from_row_to_row(self) -> None:
+        values = [1, 0.5, "x", None, True, [1], {"a": 1}]
+        rows: list[Row] = [[]] * len(values)
+        answered = bare(*values, columns=(), sent=rows)
+        assert [row["churn:prediction"] for row in answered] == values
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("~ a\0\ud800é", max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("~_a\0", max_size=2), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.statement("sesam-19", "sesam-20")
+@given(values=st.lists(VALUES, min_size=1, max_size=4), decimals=st.integers(-1, 15))
+def test_whatever_a_model_answers_a_strict_reader_takes_it(values: list[object], decimals: int) -> None:
+    answered = bare(*values, columns=(), sent=[[]] * len(values), decimals=decimals)
+    assert len(answered) == len(values)
+    body = msgspec.json.encode(answered).decode()
+    assert "NaN" not in body
+    for text in texts(json.loads(body)):
+        assert not text.startswith("~")
+        assert "\0" not in text
+        text.encode()
+
+
+def texts(value: object) -> list[str]:
+    match value:
+        case str():
+            return [value]
+        case list():
+            return [text for item in value for text in texts(item)]
+        case dict():
+            return [text for pair in value.items() for item in pair for text in texts(item)]
+    return []

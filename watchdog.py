@@ -1,0 +1,177 @@
+"""Cuts an HTTP exchange of `requests` at a point in time, whatever the server does.
+
+The timeouts of `requests` start again at every read: a server that drips one byte at a time, in headers or
+body, holds them off for ever (facts/engineering.md C-M3). Here one thread watches the sockets of all
+exchanges under way and shuts each down when its time is up; the reading thread then fails at once.
+
+    session.mount("https://", WatchedAdapter(...))
+    with cut_at(monotonic() + 5) as exchange:
+        response = session.post(..., stream=True, timeout=5)
+        body = response.raw.read()
+    # exchange.cut says whether what was read is worth nothing
+"""
+
+import heapq
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from time import monotonic
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+# Load balancers forget idle connections without a word after some minutes (Azure's after 4): a connection
+# idle for longer than this is not used again.
+LONGEST_IDLE_S = 60.0
+
+# Entries of exchanges that ended early stay in the heap until there are this many more than live ones.
+MOST_STALE = 256
+
+
+class Exchange:
+    """One request and its answer, on whatever connection it travels."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self.done = False
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+
+    def watch(self, fd: int) -> None:
+        """Hold a duplicate of the exchange's socket, so that cutting never meets a foreign descriptor."""
+        own = socket.socket(fileno=os.dup(fd))
+        with self._lock:
+            self._sockets.append(own)
+            if self.cut:
+                _shut(own)
+
+    def expire(self) -> None:
+        """Shut the connection down, below TLS: blocked reads and writes of it return at once."""
+        with self._lock:
+            if self.done:
+                return
+            self.cut = True
+            for own in self._sockets:
+                _shut(own)
+
+    def end(self) -> None:
+        """Let go of the sockets; from now on nothing is cut."""
+        with self._lock:
+            self.done = True
+            for own in self._sockets:
+                own.close()
+            self._sockets.clear()
+
+
+def _shut(own: socket.socket) -> None:
+    with suppress(OSError):  # the peer was faster: the connection is gone already
+        own.shutdown(socket.SHUT_RDWR)
+
+
+class Watchdog:
+    """The thread that expires exchanges, started with the first one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._heap: list[tuple[float, int, Exchange]] = []
+        self._order = count()
+        self._live = 0
+        self._thread: threading.Thread | None = None
+
+    def add(self, at: float, exchange: Exchange) -> None:
+        """Expire an exchange at a time of `time.monotonic()`."""
+        with self._changed:
+            self._live += 1
+            heapq.heappush(self._heap, (at, next(self._order), exchange))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+                self._thread.start()
+            elif self._heap[0][2] is exchange:
+                self._changed.notify()
+
+    def remove(self, exchange: Exchange) -> None:
+        """Forget an exchange that has ended."""
+        exchange.end()
+        with self._changed:
+            self._live -= 1
+            if len(self._heap) - self._live > MOST_STALE:
+                self._heap = [entry for entry in self._heap if not entry[2].done]
+                heapq.heapify(self._heap)
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                while not self._heap or self._heap[0][0] > monotonic():
+                    self._changed.wait(self._heap[0][0] - monotonic() if self._heap else None)
+                exchange = heapq.heappop(self._heap)[2]
+            exchange.expire()
+
+
+_watchdog = Watchdog()
+_current = threading.local()
+
+
+@contextmanager
+def cut_at(at: float) -> Iterator[Exchange]:
+    """Cut what this thread sends through a `WatchedAdapter` at a time of `time.monotonic()`."""
+    exchange = _current.exchange = Exchange()
+    _watchdog.add(at, exchange)
+    try:
+        yield exchange
+    finally:
+        _current.exchange = None
+        _watchdog.remove(exchange)
+
+
+def _watch_socket(sock: socket.socket) -> None:
+    exchange: Exchange | None = getattr(_current, "exchange", None)
+    if exchange is not None:
+        exchange.watch(sock.fileno())
+
+
+class _Watched(HTTPConnection):
+    """A connection that shows its socket to the exchange of the thread that uses it."""
+
+    _used = 0.0
+
+    def _new_conn(self) -> socket.socket:
+        # Before TLS wraps the socket: a server may also drip its handshake.
+        sock = super()._new_conn()
+        _watch_socket(sock)
+        return sock
+
+    def request(self, *args: Any, **options: Any) -> None:
+        if self.sock is not None and self._used:
+            _watch_socket(self.sock)  # kept from an earlier exchange
+        self._used = monotonic()
+        super().request(*args, **options)
+
+    @property
+    def is_connected(self) -> bool:
+        return monotonic() - self._used < LONGEST_IDLE_S and super().is_connected
+
+
+class _WatchedTLS(_Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Watched
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedTLS
+
+
+class WatchedAdapter(HTTPAdapter):
+    """The transport of a `requests.Session` whose exchanges `cut_at` can cut."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the pools of watched connections."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
