@@ -1,0 +1,172 @@
+"""What the triggers ask for, on the concrete wires: the one place that knows them."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from contract.differences import differences
+from contract.documents import Latest, Manifest
+from errors import InvalidRequest, NotFound
+from settings import ExportSettings, SesamSettings, host_storage, settings
+from storage import BlobContainer, open_container, open_export_queue
+from telemetry import tell
+from training_export.publisher import SesamNode
+from training_export.runs import Run, RunRecord
+from training_export.snapshot import Export, run_export
+from training_export.versions import Versions
+
+# host.json's maxDequeueCount; a test holds that both are the same.
+MOST_TRIES = 3
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message on the queue: one run of one export."""
+
+    export: str
+    run: str
+
+
+class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PUT /api/exports/{name}/latest`."""
+
+    version: str | None
+    pin: bool | None = None
+
+
+def request_all() -> list[Message]:
+    """Queue a run of every configured export (the timer)."""
+    return [request_run(name) for name in settings().exports]
+
+
+def request_run(name: str) -> Message:
+    """Queue a run of an export and note it in its record.
+
+    Raises:
+        NotFound: it is not configured. StorageDown, StorageRefused: it could not be queued.
+    """
+    _settings_of(name)
+    message = Message(export=name, run=uuid.uuid4().hex)
+    container = _container()
+    container.ensure()
+    RunRecord(container, name, _now).queue(message.run)
+    _queue()(msgspec.json.encode(message).decode())
+    return message
+
+
+def run_message(body: bytes, tries: int) -> Run:
+    """Run what a message asks for; `tries` counts this one.
+
+    Raises:
+        Failure: a transient one, for the platform to try again. InvalidRequest, NotFound: the message asks
+            for nothing that there is; it ends on the poison queue.
+    """
+    try:
+        message = msgspec.json.decode(body, type=Message)
+    except msgspec.DecodeError:
+        raise InvalidRequest('A message on the queue is no {"export", "run"}: it was not ours.') from None
+    _container().ensure()
+    run = run_export(_export(message.export), message.run, last_try=tries >= MOST_TRIES)
+    tell("run", export=message.export, **msgspec.structs.asdict(run))
+    return run
+
+
+def describe_all() -> list[dict[str, Any]]:
+    """Describe every configured export."""
+    return [describe(name) for name in settings().exports]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Describe an export: latest, last run, versions newest first (design §5)."""
+    versions = _versions(name)
+    latest = versions.latest()
+    return {
+        "name": name,
+        "latest": latest.version if latest else None,
+        "pinned": bool(latest and latest.pinned),
+        "run": RunRecord(_container(), name, _now).last(),
+        "versions": list(_listed(versions)),
+    }
+
+
+def manifest(name: str, version: str) -> Manifest:
+    """Give a version's manifest."""
+    return _versions(name).manifest(version)
+
+
+def compare(name: str, version: str, other: str) -> dict[str, Any]:
+    """Say how a version differs from another one."""
+    versions = _versions(name)
+    told = differences(versions.manifest(other), versions.manifest(version))
+    return {"version": version, "against": other, "differences": told}
+
+
+def move_latest(name: str, body: bytes) -> Latest:
+    """Roll back, roll forward, pin or unpin (design §5).
+
+    Raises:
+        InvalidRequest: the body is not what the route takes. NotFound, Conflict: see Versions.move.
+    """
+    try:
+        wanted = msgspec.json.decode(body, type=Move)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(
+            f'Send {{"version": "…", "pin": true}} or {{"version": null}}: {error}.'
+        ) from None
+    return _versions(name).move(wanted.version, wanted.pin)
+
+
+def _listed(versions: Versions) -> Iterator[dict[str, Any]]:
+    for version in reversed(versions.ids()):
+        found = versions.find(version)
+        if found:  # retention may be at work
+            yield {"version": version, "state": found.state, "rows": found.rows, "bytes": found.bytes}
+
+
+def _export(name: str) -> Export:
+    given = settings()
+    return Export(
+        name=name,
+        settings=_settings_of(name),
+        node=_node(given.sesam),
+        versions=_versions(name),
+        record=RunRecord(_container(), name, _now),
+        now=_now,
+        monotonic=time.monotonic,
+        sleep=time.sleep,
+        models=[model for model, its in given.models.items() if its.contract == name],
+    )
+
+
+def _settings_of(name: str) -> ExportSettings:
+    found = settings().exports.get(name)
+    if found is None:
+        raise NotFound(f"There is no export {name!r}: [exports] in bridge.toml names those there are.")
+    return found
+
+
+def _versions(name: str) -> Versions:
+    _settings_of(name)
+    return Versions(_container(), name, _now)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@cache
+def _container() -> BlobContainer:
+    return open_container(settings().storage)
+
+
+@cache
+def _queue() -> Callable[[str], None]:
+    return open_export_queue(host_storage())
+
+
+def _node(given: SesamSettings) -> SesamNode:
+    return SesamNode(given, time.monotonic)

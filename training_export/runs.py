@@ -1,0 +1,102 @@
+"""The wire: the record of an export's last run, and the lease that spares the node a second one (design §6).
+
+Correctness rests on conditional writes alone (versions.py): a lost lease costs a download, never a version.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from contract.documents import decode, encode
+from errors import Failure, StorageDown
+from storage import Container, Lease, run_blob
+
+LEASE_S = 60
+RENEW_S = 20.0
+
+type Outcome = Literal["queued", "running", "published", "unchanged", "held", "joined", "failed"]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of an export, as `runs/{export}.json` and the route tell it."""
+
+    id: str
+    outcome: Outcome
+    started: str | None = None
+    finished: str | None = None
+    version: str | None = None
+    detail: str = ""
+
+
+class UnderWay(StorageDown):
+    """This very run is under way elsewhere, or was killed less than a lease ago. Trying again settles it."""
+
+
+class RunRecord:
+    """The record of one export's last run."""
+
+    def __init__(self, container: Container, export: str, now: Callable[[], datetime]) -> None:
+        self._container = container
+        self._name = run_blob(export)
+        self._now = now
+        self._lease: Lease | None = None
+
+    def last(self) -> Run | None:
+        """Read the last run; None before the first."""
+        blob = self._container.read(self._name)
+        return None if blob is None else decode(blob.data, Run)
+
+    def queue(self, run: str) -> None:
+        """Note that a run waits in the queue, unless one is under way: then that one is told."""
+        data = encode(Run(id=run, outcome="queued"))
+        blob = self._container.read(self._name)
+        if blob is None:
+            self._container.create(self._name, data)
+        else:
+            self._container.replace(self._name, data, blob.etag)
+
+    @contextmanager
+    def lease(self, run: str) -> Iterator[bool]:
+        """Hold the export for a run; False where another run holds it.
+
+        Raises:
+            UnderWay: the one that holds it is this same run.
+        """
+        self._container.create(self._name, encode(Run(id=run, outcome="queued")))
+        self._lease = self._container.lease(self._name, LEASE_S)
+        if self._lease is None:
+            last = self.last()
+            if last and last.id == run:
+                raise UnderWay(f"The run {run} has an earlier try that has not ended: trying again.")
+            yield False
+            return
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(self._lease, ended), daemon=True)
+        keeper.start()
+        try:
+            yield True
+        finally:
+            ended.set()
+            keeper.join()
+            self._lease.release()
+            self._lease = None
+
+    def write(self, run: Run) -> None:
+        """Replace the record, under the lease."""
+        self._container.put(self._name, encode(run), lease=self._lease)
+
+    def time(self) -> str:
+        """Give the present time as records tell it."""
+        return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _keep(self, lease: Lease, ended: threading.Event) -> None:
+        while not ended.wait(RENEW_S):
+            try:
+                if not lease.renew():
+                    return
+            except Failure:
+                continue  # storage is away for a moment: the next renewal may still be in time

@@ -1,0 +1,251 @@
+"""The use case: one run of an export, from the publisher to a version that training follows (design §5, §6).
+
+The bytes pass once: hashed, staged and scanned together. Only a whole, rectangular body is committed, only a
+committed one gets a manifest, only a manifest is published. What speaks against a version holds it; what
+speaks against its data fails the run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from contract.contract import Contract, contract_of
+from contract.differences import differences
+from contract.documents import SCHEMA_VERSION, Manifest
+from errors import Conflict, Failure
+from settings import ExportSettings
+from training_export.csv_scan import Dialect, Scanned, scan
+from training_export.guards import dialect_of, expected_columns, reasons_to_hold
+from training_export.mltable import mltable
+from training_export.publisher import PipeFacts, Published
+from training_export.runs import Outcome, Run, RunRecord
+from training_export.staging import Staging
+from training_export.versions import Versions
+
+APP_VERSION = "0.1.0"
+RETRY_S = 30.0
+
+
+class Node(Protocol):
+    """What is asked of a Sesam node; see publisher.py."""
+
+    @property
+    def host(self) -> str:
+        """The node's host."""
+
+    def pipe(self, pipe: str) -> PipeFacts:
+        """Say what the pipe is, where that can be known."""
+
+    def published(self, pipe: str, *, allow_unframed: bool = False) -> AbstractContextManager[Published]:
+        """Open the pipe's CSV publisher."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export and the wires it runs on.
+
+    `models` are those whose contract is this export; `register` tells Azure ML of a published version and
+    gives a note where that failed; `monotonic` and `sleep` time the retries.
+    """
+
+    name: str
+    settings: ExportSettings
+    node: Node
+    versions: Versions
+    record: RunRecord
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    models: Sequence[str] = ()
+    register: Callable[[Manifest], str] | None = None
+
+
+@dataclass
+class _Pass:
+    """What one passing of the bytes has given."""
+
+    version: str
+    started: str
+    pipe: PipeFacts
+    headers: Mapping[str, str]
+    dialect: Dialect
+    scanned: Scanned
+    staging: Staging
+
+
+def run_export(export: Export, run: str, *, last_try: bool) -> Run:
+    """Run an export once and record how it went.
+
+    Args:
+        export: What to run, and on what.
+        run: The run's id, the same for every try of it.
+        last_try: Whether nobody will try again after a transient failure.
+
+    Raises:
+        Failure: a transient one that another try may mend (never on the last try), or a bug.
+    """
+    with export.record.lease(run) as held:
+        if not held:
+            return Run(id=run, outcome="joined", detail="Another run of this export is under way.")
+        started = export.record.time()
+        export.record.write(Run(id=run, outcome="running", started=started))
+        try:
+            done = _with_retries(export, lambda: _snapshot(export, run, started))
+        except Failure as failure:
+            again = failure.transient and not last_try
+            done = _ended(export, run, started, "queued" if again else "failed", detail=failure.detail)
+            export.record.write(done)
+            if again:
+                raise
+            return done
+        except Exception as error:
+            told = f"An error nobody foresaw ({type(error).__name__}): see the log."
+            export.record.write(_ended(export, run, started, "failed", detail=told))
+            raise
+        export.record.write(done)
+        return done
+
+
+def _with_retries(export: Export, attempt: Callable[[], Run]) -> Run:
+    """Try again for RETRY_S; what lasts longer is for the queue's own retries (design §3)."""
+    begun = export.monotonic()
+
+    def over(state: RetryCallState) -> bool:
+        return export.monotonic() - begun + state.upcoming_sleep > RETRY_S
+
+    def pause(state: RetryCallState) -> float:
+        asked = getattr(state.outcome.exception() if state.outcome else None, "retry_after", None)
+        return max(asked or 0.0, wait_random_exponential(multiplier=1, max=8)(state))
+
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Failure) and error.transient),
+        stop=over,
+        wait=pause,
+        sleep=export.sleep,
+        reraise=True,
+    )(attempt)
+
+
+def _snapshot(export: Export, run: str, started: str) -> Run:
+    pipe = export.node.pipe(export.settings.pipe)
+    dialect = dialect_of(export.settings, pipe.sink)
+    expected = expected_columns(export.settings, pipe.sink, dialect)
+    version = export.versions.new_id()
+    with ExitStack() as open_:
+        staging = open_.enter_context(export.versions.stage(version))
+        published = open_.enter_context(
+            export.node.published(export.settings.pipe, allow_unframed=export.settings.allow_unframed)
+        )
+        scanned = scan(staging.passing(published.chunks), dialect, expected)
+        passed = _Pass(version, started, pipe, published.headers, dialect, scanned, staging)
+        return _settle(export, run, passed)
+
+
+def _settle(export: Export, run: str, passed: _Pass) -> Run:
+    contract = contract_of(passed.scanned.columns, export.settings.label)
+    latest = export.versions.latest()
+    previous = export.versions.find(latest.version) if latest else None
+    manifest = _manifest(export, passed, contract, previous)
+    same = _same_content(export, manifest, previous)
+    if same:
+        return _settled_before(export, run, passed, same)
+    if passed.staging.commit("text/csv") is None:
+        raise Conflict(f"There is data of version {manifest.version} already: start the export again.")
+    table = mltable(manifest.columns, passed.dialect, manifest.formats)
+    export.versions.write(manifest, contract, table)
+    return _publish(export, run, passed, manifest)
+
+
+def _settled_before(export: Export, run: str, passed: _Pass, same: Manifest) -> Run:
+    if same.state == "held":
+        detail = "; ".join(["The same content is held already", *same.held_because, _how_to_publish(same)])
+        return _ended(export, run, passed.started, "held", version=same.version, detail=detail)
+    export.versions.advance(same.version)
+    export.versions.adopt_first(export.models, same)
+    return _ended(
+        export, run, passed.started, "unchanged", version=same.version, detail="; ".join(_notes(passed))
+    )
+
+
+def _same_content(export: Export, manifest: Manifest, previous: Manifest | None) -> Manifest | None:
+    """Find the version, latest or newest, that this content already is, told as the settings now tell it."""
+    newest = [export.versions.find(version) for version in export.versions.ids()[-1:]]
+    for known in filter(None, [previous, *newest]):
+        same = (known.sha256, known.contract_id) == (manifest.sha256, manifest.contract_id)
+        if same and set(manifest.formats) <= set(known.formats):
+            return known
+    return None
+
+
+def _publish(export: Export, run: str, passed: _Pass, manifest: Manifest) -> Run:
+    notes = _notes(passed)
+    if manifest.state == "held":
+        detail = "; ".join([*manifest.held_because, *manifest.differences, _how_to_publish(manifest), *notes])
+        return _ended(export, run, passed.started, "held", version=manifest.version, detail=detail)
+    if not export.versions.advance(manifest.version):
+        notes.append("latest is pinned, or further already: it was not moved")
+    export.versions.adopt_first(export.models, manifest)
+    if export.register:
+        notes += filter(None, [export.register(manifest)])
+    export.versions.retire(export.settings.keep_versions)
+    detail = "; ".join([*manifest.differences, *notes])
+    return _ended(export, run, passed.started, "published", version=manifest.version, detail=detail)
+
+
+def _manifest(export: Export, passed: _Pass, contract: Contract, previous: Manifest | None) -> Manifest:
+    scanned, settings = passed.scanned, export.settings
+    held = tuple(reasons_to_hold(settings, scanned, passed.headers, passed.pipe.trouble, previous))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        export=export.name,
+        pipe=settings.pipe,
+        node=export.node.host,
+        version=passed.version,
+        state="held" if held else "published",
+        started=passed.started,
+        finished=export.record.time(),
+        rows=scanned.rows,
+        bytes=passed.staging.size,
+        sha256=passed.staging.sha256,
+        md5=passed.staging.md5.hex(),
+        contract_id=contract.id,
+        previous=previous.version if previous else None,
+        differences=(),
+        headers=dict(passed.headers),
+        app_version=APP_VERSION,
+        columns=scanned.columns,
+        label=settings.label,
+        dialect=asdict(passed.dialect) | {"byte_order_mark": scanned.byte_order_mark},
+        formats=settings.formats,
+        held_because=held,
+        lines_digest=scanned.digest,
+    )
+    if previous is None:
+        return manifest
+    return msgspec.structs.replace(manifest, differences=differences(previous, manifest))
+
+
+def _notes(passed: _Pass) -> list[str]:
+    return [passed.pipe.note] if passed.pipe.note else []
+
+
+def _how_to_publish(held: Manifest) -> str:
+    return f'PUT /api/exports/{held.export}/latest {{"version": "{held.version}"}} publishes it all the same'
+
+
+def _ended(
+    export: Export, run: str, started: str, outcome: Outcome, *, version: str | None = None, detail: str = ""
+) -> Run:
+    return Run(
+        id=run,
+        outcome=outcome,
+        started=started,
+        finished=export.record.time(),
+        version=version,
+        detail=detail,
+    )

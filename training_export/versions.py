@@ -1,0 +1,215 @@
+"""The wire: an export's versions in Blob storage (design §6).
+
+A version exists when its manifest does, and its manifest is written last; `latest` moves by compare-and-swap,
+forward only unless a person says otherwise. So a process killed at any call leaves readers with the old
+version or the new one, and nothing here needs a lock.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+import msgspec
+
+from contract.contract import Contract
+from contract.documents import Adoption, Latest, Manifest, decode, encode
+from errors import Conflict, NotFound, StorageDown
+from storage import (
+    Container,
+    adoption_blob,
+    contract_blob,
+    data_blob,
+    latest_blob,
+    manifest_blob,
+    manifests_prefix,
+    mltable_blob,
+    snapshots_prefix,
+)
+from training_export.staging import Staging
+
+YAML = "application/yaml"
+MOST_TRIES = 20
+ORPHAN_AGE = timedelta(hours=24)
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+class Versions:
+    """The versions of one export.
+
+    Args:
+        container: Where they lie.
+        export: The export's name.
+        now: The present time, UTC.
+    """
+
+    def __init__(self, container: Container, export: str, now: Callable[[], datetime]) -> None:
+        self._container = container
+        self._export = export
+        self._now = now
+
+    def ids(self) -> list[str]:
+        """List the versions that exist, oldest first."""
+        prefix = manifests_prefix(self._export)
+        return sorted(
+            blob.name.removeprefix(prefix).removesuffix(".json") for blob in self._container.list(prefix)
+        )
+
+    def manifest(self, version: str) -> Manifest:
+        """Read a version's manifest.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        found = self.find(version)
+        if found is None:
+            raise NotFound(
+                f"The export {self._export} has no version {version}: "
+                f"GET /api/exports/{self._export} lists them."
+            )
+        return found
+
+    def find(self, version: str) -> Manifest | None:
+        """Read a version's manifest; None where there is no such version."""
+        blob = self._container.read(manifest_blob(self._export, version))
+        return None if blob is None else decode(blob.data, Manifest)
+
+    def latest(self) -> Latest | None:
+        """Read which version training reads; None before the first one."""
+        blob = self._container.read(latest_blob(self._export))
+        return None if blob is None else decode(blob.data, Latest)
+
+    def new_id(self) -> str:
+        """Make an id later than every version's, even when the clock has been set back."""
+        moment = self._now().astimezone(UTC).replace(microsecond=0)
+        known = self.ids()
+        latest = self.latest()
+        last = max([*known[-1:], *([latest.version] if latest else [])], default="")
+        if last:
+            moment = max(moment, _time_of(last) + timedelta(seconds=1))
+        return f"{moment:{_TIME}}-{secrets.token_hex(4)}"
+
+    def stage(self, version: str, format: str = "csv") -> Staging:
+        """Begin the data of a version."""
+        return Staging(self._container, data_blob(self._export, version, format), secrets.token_hex(4))
+
+    def write(self, manifest: Manifest, contract: Contract, mltable: str | None) -> None:
+        """Make a version of committed data: MLTable, contract, and the manifest last.
+
+        Raises:
+            Conflict: there is such a version already; its id is random, so this is nobody's plan.
+        """
+        if mltable is not None:
+            self._container.create(mltable_blob(self._export, manifest.version), mltable.encode(), YAML)
+        self._container.create(contract_blob(contract.id), contract.to_json())
+        if self._container.create(manifest_blob(self._export, manifest.version), encode(manifest)) is None:
+            raise Conflict(f"The version {manifest.version} exists already: start the export again.")
+
+    def advance(self, version: str) -> bool:
+        """Move `latest` forward to a version; False where it is pinned or further already."""
+        for _ in range(MOST_TRIES):
+            blob = self._container.read(latest_blob(self._export))
+            present = decode(blob.data, Latest) if blob else None
+            if present and (present.pinned or present.version >= version):
+                return False
+            if self._swap(Latest(version=version), blob.etag if blob else None):
+                return True
+        raise StorageDown(f"{latest_blob(self._export)} kept changing: try again.")
+
+    def move(self, version: str | None, pin: bool | None) -> Latest:
+        """Move `latest` where a person wants it: to a version, or (None) unpinned to the newest published.
+
+        `pin` None pins an older version, so that the next run does not undo the move.
+
+        Raises:
+            NotFound: there is no such version, or none published.
+            Conflict: somebody else moved it meanwhile, or retention removed the version.
+        """
+        blob = self._container.read(latest_blob(self._export))
+        present = decode(blob.data, Latest) if blob else None
+        wanted = self._wanted(version, pin, present)
+        if not self._swap(wanted, blob.etag if blob else None):
+            raise Conflict(f"The latest of {self._export} was moved meanwhile: look, then try again.")
+        if self.find(wanted.version) is None:
+            if present:
+                self._container.put(latest_blob(self._export), encode(present))
+            raise Conflict(f"The version {wanted.version} was removed meanwhile: choose another.")
+        return wanted
+
+    def _wanted(self, version: str | None, pin: bool | None, present: Latest | None) -> Latest:
+        if version is not None:
+            state = self.manifest(version).state
+            older = present is not None and version < present.version and state == "published"
+            return Latest(version=version, pinned=older if pin is None else pin)
+        for known in reversed(self.ids()):
+            manifest = self.find(known)
+            if manifest and manifest.state == "published":
+                return Latest(version=known, pinned=bool(pin))
+        raise NotFound(f"The export {self._export} has no published version yet.")
+
+    def _swap(self, wanted: Latest, etag: str | None) -> bool:
+        name = latest_blob(self._export)
+        if etag is None:
+            return self._container.create(name, encode(wanted)) is not None
+        return self._container.replace(name, encode(wanted), etag) is not None
+
+    def adopt_first(self, models: Iterable[str], manifest: Manifest) -> list[str]:
+        """Let each model that has adopted nothing yet adopt this version; give their names (design §5)."""
+        adopted = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted = Adoption(version=manifest.version, contract_id=manifest.contract_id, adopted=adopted)
+        return [
+            model
+            for model in models
+            if self._container.create(adoption_blob(model), encode(wanted)) is not None
+        ]
+
+    def retire(self, keep: int) -> list[str]:
+        """Remove the oldest versions beyond `keep`, and what killed runs left; give the ids removed.
+
+        `latest` (pinned or not) and every model's adopted version stay, whatever their age. The manifest
+        goes first: data without a manifest is no version, and the next run removes it (an orphan).
+        """
+        removed = []
+        for version in self.ids()[:-keep]:
+            if version in self._in_use():
+                continue
+            blob = self._container.read(manifest_blob(self._export, version))
+            if blob is None:
+                continue
+            self._container.delete(manifest_blob(self._export, version))
+            if version in self._in_use():
+                # Somebody moved to it between look and removal: it was a version, and is one again.
+                self._container.create(manifest_blob(self._export, version), blob.data)
+                continue
+            self._remove_data(version)
+            removed.append(version)
+        self._remove_orphans()
+        return removed
+
+    def _in_use(self) -> set[str]:
+        latest = self.latest()
+        used = {latest.version} if latest else set()
+        for listed in self._container.list(adoption_blob("").removesuffix(".json")):
+            blob = self._container.read(listed.name)
+            try:
+                used |= {decode(blob.data, Adoption).version} if blob else set()
+            except msgspec.DecodeError:
+                continue  # readiness names a damaged adoption; it protects nothing
+        return used
+
+    def _remove_orphans(self) -> None:
+        prefix, known = snapshots_prefix(self._export), set(self.ids())
+        too_old = self._now() - ORPHAN_AGE
+        blobs = groupby(self._container.list(prefix), lambda b: b.name.removeprefix(prefix).partition("/")[0])
+        for version, parts in blobs:
+            newest = max(part.modified for part in parts)
+            if version not in known and newest < too_old:
+                self._remove_data(version)
+
+    def _remove_data(self, version: str) -> None:
+        for blob in list(self._container.list(f"{snapshots_prefix(self._export)}{version}/")):
+            self._container.delete(blob.name)
+
+
+def _time_of(version: str) -> datetime:
+    return datetime.strptime(version.partition("-")[0], _TIME).replace(tzinfo=UTC)
