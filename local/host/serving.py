@@ -150,7 +150,13 @@ async def _open(service: Service, admin: Admin, http: HttpFunctions) -> web.AppR
     application = web.Application()
     application.add_routes(admin.routes())
     application.router.add_route("*", "/{path:.*}", http.handle)
-    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(
+        application,
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=1,
+        auto_decompress=False,  # the real host forwards a body as it came
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, service.host, service.port).start()

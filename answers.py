@@ -1,0 +1,63 @@
+"""HTTP answers of every route: JSON, and failures as problem documents (design §5, RFC 9457).
+
+A failure becomes its status in this one place. What an answer tells is what `errors.py` allows: an exception
+nobody foresaw is told as a bare 500 with the id under which the log names its kind and its place.
+"""
+
+import logging
+import math
+import re
+import uuid
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+from azurefunctions.extensions.http.fastapi import Request, Response
+
+from errors import Failure
+
+PROBLEM = "application/problem+json"
+
+_CALLER_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+log = logging.getLogger("answers")
+
+
+def request_id(request: Request) -> str:
+    """Give the caller's own `x-ms-client-request-id` where it is harmless, else a new id."""
+    given = request.headers.get("x-ms-client-request-id", "")
+    return given if _CALLER_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def json_answer(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
+    """Answer with a body that msgspec can encode: structs, dicts, lists, or ready `msgspec.Raw`."""
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+def problem_answer(failure: Failure, request_id: str) -> Response:
+    """Answer with a failure: its status, its problem document, and when to come again where it says so."""
+    headers = {}
+    if failure.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(failure.retry_after))
+    body = msgspec.json.encode(failure.problem(request_id))
+    return Response(body, failure.status, headers, media_type=PROBLEM)
+
+
+async def answered(request: Request, work: Awaitable[Response]) -> Response:
+    """Await a route's answer; a failure becomes a problem document, and one line in the log."""
+    id_ = request_id(request)
+    try:
+        return await work
+    except Failure as failure:
+        log.warning("%s %s: %s (%s)", id_, failure.status, failure.slug, failure.title)
+        return problem_answer(failure, id_)
+    except Exception as error:  # noqa: BLE001  # the last door: a stack trace must not pass it
+        log.error("%s 500: %s at %s", id_, type(error).__name__, _place(error))  # noqa: TRY400  # likewise
+        return problem_answer(Failure(f"An error nobody foresaw; the log names it under {id_}."), id_)
+
+
+def _place(error: Exception) -> str:
+    step = error.__traceback__
+    while step and step.tb_next:
+        step = step.tb_next
+    return f"{step.tb_frame.f_code.co_filename.rpartition('/')[2]}:{step.tb_lineno}" if step else "?"

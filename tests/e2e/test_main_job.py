@@ -1,0 +1,203 @@
+"""The whole road through the real engine over a socket: node → Azurite → trained model → scores → node."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from azure.storage.blob import ContainerClient
+
+from contract.contract import Contract
+from contract.features import Encoder, encode_cells
+from local import demo
+from local.demo import EXPORT, MODEL, Parts, call, export, learn, operate
+
+CUSTOMERS = 600
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    with demo.running_parts(CUSTOMERS, 0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def manifest(parts: Parts) -> Any:
+    return export(parts)
+
+
+@pytest.fixture(scope="module")
+def trained(parts: Parts, manifest: Any) -> Any:
+    return learn(parts)
+
+
+@pytest.fixture(scope="module")
+def entities(parts: Parts, trained: Any) -> list[Any]:
+    return [e for e in parts.node.entities("customers-global") if not e.get("_deleted")][:50]
+
+
+def post(parts: Parts, body: Any, **headers: str) -> requests.Response:
+    return requests.post(
+        f"{parts.app.base_url}/api/score/{MODEL}",
+        data=body,
+        headers={"x-functions-key": parts.app.key} | headers,
+        timeout=60,
+    )
+
+
+def blob(parts: Parts, name: str) -> bytes:
+    client = ContainerClient.from_connection_string(parts.azurite.connection_string, "training-data")
+    with client:
+        return client.download_blob(name).readall()
+
+
+def published_bytes(parts: Parts) -> bytes:
+    answer = requests.get(
+        f"{parts.node.url}/api/publishers/{demo.PIPE}/csv",
+        headers={"Authorization": f"Bearer {parts.node.jwt}"},
+        timeout=60,
+    )
+    return answer.content
+
+
+@pytest.mark.statement("sesam-30", "sesam-36")
+def test_the_blob_is_what_the_node_sent_byte_for_byte_and_its_rows_are_counted_strictly(
+    parts: Parts, manifest: Any
+) -> None:
+    data = blob(parts, f"snapshots/{EXPORT}/{manifest['version']}/data.csv")
+    assert hashlib.sha256(data).hexdigest() == manifest["sha256"]
+    assert data == published_bytes(parts)
+    rows = list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
+    assert manifest["rows"] == len(rows) - 1
+    assert data.count(b"\n") > len(rows)
+    assert {len(row) for row in rows} == {len(manifest["columns"])}
+
+
+def test_the_model_is_better_than_always_answering_the_most_common_label(trained: Any) -> None:
+    assert trained.accuracy > trained.baseline
+
+
+@pytest.mark.statement("sesam-43")
+def test_every_cell_of_the_snapshot_equals_the_feature_of_its_entity(
+    parts: Parts, manifest: Any, trained: Any
+) -> None:
+    contract_id = manifest["contract_id"]
+    contract = Contract.from_json(blob(parts, f"contracts/{contract_id}.json"), contract_id)
+    data = blob(parts, f"snapshots/{EXPORT}/{manifest['version']}/data.csv").decode()
+    rows = csv.reader(io.StringIO(data, newline=""), strict=True)
+    next(rows)
+    taught = {cells[0]: encode_cells(contract, cells) for cells in rows}
+    encoder = Encoder(contract, features=contract.features)
+    compared = 0
+    for entity in parts.node.entities("customers-global"):
+        if entity.get("_deleted"):
+            continue
+        row = taught[entity["_id"].partition(":")[2]]
+        assert encoder.encode(entity).row == [row[name] for name in contract.features]
+        compared += len(contract.features)
+    assert compared == len(taught) * len(contract.features)
+
+
+@pytest.mark.statement("sesam-3", "sesam-16")
+def test_a_chunked_body_and_one_with_a_length_give_the_same_answer(parts: Parts, entities: list[Any]) -> None:
+    body = json.dumps(entities).encode()
+    whole = post(parts, body, **{"Content-Type": "application/json; charset=utf-8"})
+    chunked = post(parts, (body[i : i + 1000] for i in range(0, len(body), 1000)))
+    assert whole.status_code == chunked.status_code == 200
+    assert whole.content == chunked.content
+    assert whole.headers["content-type"] == "application/json"
+    assert [e["_id"] for e in whole.json()] == [e["_id"] for e in entities]
+    assert all("churn:Scored-Probabilities" in e for e in whole.json())
+
+
+@pytest.mark.statement("sesam-17")
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b"[]", {"Content-Type": "text/csv"}, 415),
+        (b"[]", {"Content-Encoding": "gzip"}, 415),
+        (b'[{"_id":"a"}]', {}, 422),
+        (b"[]", {}, 200),
+    ],
+    ids=["no JSON", "content type", "content encoding", "no features", "empty"],
+)
+def test_every_refusal_has_its_status_and_says_why(
+    parts: Parts, entities: list[Any], body: bytes, headers: dict[str, str], status: int
+) -> None:
+    before = parts.service.requests
+    answer = post(parts, body, **headers)
+    assert answer.status_code == status
+    assert parts.service.requests == before
+    if status != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["detail"]
+
+
+def test_an_unknown_model_is_404_and_a_wrong_key_401(parts: Parts) -> None:
+    url = f"{parts.app.base_url}/api/score/nobody"
+    assert (
+        requests.post(url, headers={"x-functions-key": parts.app.key}, data=b"[]", timeout=30).status_code
+        == 404
+    )
+    assert requests.post(url, headers={"x-functions-key": "wrong"}, data=b"[]", timeout=30).status_code == 401
+
+
+@pytest.mark.statement("sesam-26")
+def test_health_is_anonymous_and_readiness_lists_its_checks(parts: Parts, trained: Any) -> None:
+    assert requests.get(f"{parts.app.base_url}/api/health", timeout=30).json() == {"status": "alive"}
+    ready = call(parts.app, "GET", "health/ready")
+    assert ready["ready"]
+    assert [check["check"] for check in ready["checks"]] == ["settings", "storage", "model churn"]
+
+
+def test_a_model_shows_what_it_has_adopted_and_no_secret(parts: Parts, trained: Any) -> None:
+    shown = call(parts.app, "GET", f"models/{MODEL}")
+    assert shown["adopted"]["version"] == trained.version
+    assert shown["latest"] == {"version": trained.version, "differences": []}
+    assert parts.service.key not in json.dumps(shown)
+
+
+def test_adopting_a_version_that_is_not_there_is_404(parts: Parts, trained: Any) -> None:
+    with pytest.raises(demo.DemoFailed, match="404"):
+        call(parts.app, "PUT", f"models/{MODEL}/contract", {"version": "20200101T000000Z-00000000"})
+
+
+def test_the_pipe_brings_every_customer_home_with_a_score_and_again(parts: Parts, trained: Any) -> None:
+    first = operate(parts)
+    scores = {e["_id"]: e["churn:Scored-Probabilities"] for e in parts.node.entities(demo.SCORING_PIPE)}
+    again = operate(parts)
+    assert (first.failed, first.deleted, again.failed, again.deleted) == ([], [], [], [])
+    assert again.changed == 0
+    assert scores == {
+        e["_id"]: e["churn:Scored-Probabilities"] for e in parts.node.entities(demo.SCORING_PIPE)
+    }
+
+
+def test_nothing_the_app_printed_holds_a_secret(parts: Parts, trained: Any) -> None:
+    printed = parts.app.output()
+    for secret in (parts.service.key, parts.node.jwt, parts.app.key):
+        assert secret not in printed
+
+
+def test_make_run_ends_by_itself_and_prints_scored_customers(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "local.demo", "--customers", "400"],
+        cwd=demo.ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every customer came back with a score" in done.stdout
+    assert "churn:Scored-Probabilities" in done.stdout
