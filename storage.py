@@ -122,8 +122,11 @@ class Container(Protocol):
     def replace(self, name: str, data: bytes, etag: str) -> str | None:
         """Overwrite a blob whose ETag still is `etag` and give the new one; None where it is not."""
 
-    def put(self, name: str, data: bytes, content_type: str = JSON) -> str:
-        """Write a blob whatever was there. Only for records that nothing rests on."""
+    def put(self, name: str, data: bytes, content_type: str = JSON, lease: Lease | None = None) -> str:
+        """Write a blob whatever was there. Only for records that nothing rests on.
+
+        One that is leased takes it under that lease alone: any other write is StorageDown.
+        """
 
     def stage(self, name: str, block_id: str, data: bytes) -> None:
         """Upload one block (at most BLOCK_BYTES), not yet visible, of a blob to be."""
@@ -182,9 +185,10 @@ class BlobContainer:
             name, data, JSON, overwrite=True, etag=etag, match_condition=MatchConditions.IfNotModified
         )
 
-    def put(self, name: str, data: bytes, content_type: str = JSON) -> str:
+    def put(self, name: str, data: bytes, content_type: str = JSON, lease: Lease | None = None) -> str:
         """See Container."""
-        etag = self._upload(name, data, content_type, overwrite=True)
+        held = {"lease": lease.client} if isinstance(lease, _BlobLease) else {}
+        etag = self._upload(name, data, content_type, overwrite=True, **held)
         if etag is None:
             raise StorageDown(f"Storage refused to overwrite {name}: it is leased by another. Try again.")
         return etag
@@ -263,16 +267,16 @@ class BlobContainer:
 
 class _BlobLease:
     def __init__(self, client: Any, name: str) -> None:
-        self._client = client
+        self.client = client
         self._name = name
 
     def renew(self) -> bool:
         with _told(self._name):
-            return _unless_conflict(lambda: self._client.renew() or True) is not None
+            return _unless_conflict(lambda: self.client.renew() or True) is not None
 
     def release(self) -> None:
         with _told(self._name):
-            _unless_conflict(self._client.release)
+            _unless_conflict(self.client.release)
 
 
 def open_container(settings: StorageSettings, *, retries: int = 3, timeout_s: int = 60) -> BlobContainer:

@@ -39,6 +39,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     byte_order_mark, include_header."""
     formats: tuple[str, ...] = ("csv",)
     held_because: tuple[str, ...] = ()
+    lines_digest: str = ""
+    """The same for the same lines in any order: it tells a reordering from a change."""
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
