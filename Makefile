@@ -32,6 +32,10 @@ format: setup ## puts the code into its format
 	@$(PY) -m ruff check --fix-only --quiet
 	@$(PY) -m ruff format
 
+serve: PORT = 7071
+serve: setup ## the app with your settings at PORT=7071; KEYS=1 checks function keys and prints one
+	@$(PY) -m local.serve --app . --port '$(PORT)' $(if $(KEYS),--enable-auth)
+
 azurite: PORT = 10000
 azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next two
 	@$(PY) -m local.azurite --port '$(PORT)'

@@ -142,6 +142,19 @@ def test_every_refusal_has_its_status_and_says_why(
         assert answer.json()["detail"]
 
 
+@pytest.mark.statement("sesam-15")
+def test_a_service_that_refuses_us_fails_the_whole_batch(parts: Parts, entities: list[Any]) -> None:
+    right, parts.service.key = parts.service.key, "another key"
+    try:
+        answer = post(parts, json.dumps(entities).encode())
+    finally:
+        parts.service.key = right
+    assert answer.status_code == 502
+    assert answer.json()["type"] == "urn:sesam-azureml:credentials-refused"
+    assert "MODELS__<NAME>__KEY" in answer.json()["detail"]
+    assert entities[0]["_id"] not in answer.text
+
+
 def test_an_unknown_model_is_404_and_a_wrong_key_401(parts: Parts) -> None:
     url = f"{parts.app.base_url}/api/score/nobody"
     assert (
