@@ -39,14 +39,19 @@ class ClassicSwagger(ReadsAllShapes):
     def results(self, answer: object, row_count: int) -> Results:
         """Read objects of strings; Studio's own number columns become numbers."""
         names, rows = super().results(answer, row_count)
-        numeric = [name.startswith(NUMBERS) for name in names]
-        return Results(names, [tuple(map(_typed, row, numeric, names)) for row in rows])
+        readers = [_number if name.startswith(NUMBERS) else None for name in names]
+        if not any(readers):
+            return Results(names, rows)
+        return Results(
+            names,
+            [tuple(read(v) if read else v for v, read in zip(row, readers, strict=True)) for row in rows],
+        )
 
 
-def _typed(cell: object, is_number: bool, name: str) -> object:
-    if not is_number or not isinstance(cell, str):
+def _number(cell: object) -> object:
+    if not isinstance(cell, str):
         return cell
     try:
         return number(cell) if cell else None
     except ValueError:
-        raise AnswerUnusable(f"{name} holds what is no number") from None
+        raise AnswerUnusable("a column of scored numbers holds what is no number") from None

@@ -60,12 +60,11 @@ def number(cell: str) -> float | None:
     Raises:
         ValueError: not a number.
     """
-    if cell.lower() in _NOTHING:
-        return None
-    if not _NUMBER.fullmatch(cell):
-        raise ValueError
-    value = float(cell)
-    return value if math.isfinite(value) else None
+    if _NUMBER.fullmatch(cell):
+        value = float(cell)
+        return value if math.isfinite(value) else None
+    _expect_nothing(cell)
+    return None
 
 
 def _list(part: object, name: str) -> list[object]:
@@ -96,19 +95,21 @@ def _cell(cell: object, read: Reader) -> object:
 
 
 def _integer(cell: str) -> int | None:
-    if cell.lower() in _NOTHING:
-        return None
-    if not _INTEGER.fullmatch(cell):
-        raise ValueError
-    return int(cell)
+    if _INTEGER.fullmatch(cell):
+        return int(cell)
+    _expect_nothing(cell)
+    return None
 
 
 def _boolean(cell: str) -> bool | None:
-    if cell.lower() in _NOTHING:
-        return None
     if cell.lower() not in _BOOLEANS:
+        _expect_nothing(cell)
+    return _BOOLEANS.get(cell.lower())
+
+
+def _expect_nothing(cell: str) -> None:
+    if cell.lower() not in _NOTHING:
         raise ValueError
-    return _BOOLEANS[cell.lower()]
 
 
 _READERS: Mapping[str, Reader] = {

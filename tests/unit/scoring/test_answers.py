@@ -260,7 +260,9 @@ class TestClassic:
         results = dialect_of("classic-swagger", Options()).results(answer, 1)
         assert results.rows == [("7", 0.967, None, None)]
         row["Scored Probabilities"] = "abc"
-        assert in_words(answer, 1, "classic-swagger") == "Scored Probabilities holds what is no number"
+        assert in_words(answer, 1, "classic-swagger") == (
+            "a column of scored numbers holds what is no number"
+        )
 
 
 def repr_of(case: bytes | str) -> str:
