@@ -18,21 +18,11 @@ from tenacity import RetryCallState, Retrying, retry_if_result
 
 from errors import BadAnswer, Fault
 from scoring.breaker import Breaker, Pass, Sign
+from scoring.cases import LEFT_ALONE, Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import AnswerUnusable, Results
 from scoring.dialects.answers import decode_answer
-from scoring.verdicts import (
-    LEFT_ALONE,
-    Action,
-    Case,
-    InnerError,
-    Outcome,
-    Reply,
-    Trouble,
-    Verdict,
-    judge,
-    wait_s,
-)
+from scoring.verdicts import InnerError, Outcome, Reply, Trouble, Verdict, judge, wait_s
 
 # The service cuts it at 40 characters, and azmlinfsrv refuses 100 (statement 14).
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")

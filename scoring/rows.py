@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from errors import BadAnswer, Failure, Silence, Throttled
+from scoring.cases import Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
 from scoring.dialects.answers import redacted
 from scoring.retries import Allowance, Call, Parcel, ReportedInside, Sender, Sent
-from scoring.verdicts import Action, Case, Verdict
+from scoring.verdicts import Verdict
 from settings import ModelSettings
 
 # Bad rows that each first parcel can be searched for at most: k bad rows among n cost no more than

@@ -92,9 +92,9 @@ def unframed(body: bytes, headers: Mapping[str, str] | None = None) -> Scene:
     return raw(head(200, {"Connection": "close"} | dict(headers or {})) + body)
 
 
-def short(body: bytes, missing: int = 1) -> Scene:
+def short(body: bytes, missing: int = 1, headers: Mapping[str, str] | None = None) -> Scene:
     """Promise more bytes than come."""
-    return raw(head(200, {"Content-Length": str(len(body) + missing)}) + body)
+    return raw(head(200, {"Content-Length": str(len(body) + missing)} | dict(headers or {})) + body)
 
 
 def chunked(body: bytes, *, whole: bool = True, headers: Mapping[str, str] | None = None) -> Scene:
@@ -105,12 +105,15 @@ def chunked(body: bytes, *, whole: bool = True, headers: Mapping[str, str] | Non
     return raw(start + chunks + (b"0\r\n\r\n" if whole else b""))
 
 
-def zipped(body: bytes, *, cut: int = 0, spoiled: bool = False) -> Scene:
+def zipped(
+    body: bytes, *, cut: int = 0, spoiled: bool = False, headers: Mapping[str, str] | None = None
+) -> Scene:
     """Answer in gzip, asked for or not, inside a whole HTTP answer; cut: that many bytes are missing."""
     data = bytearray(gzip.compress(body))
     if spoiled:
         data[-5] ^= 0xFF  # in the checksum
-    return chunked(bytes(data[: len(data) - cut]), headers={"Content-Encoding": "gzip"})
+    own = {"Content-Encoding": "gzip"} | dict(headers or {})
+    return chunked(bytes(data[: len(data) - cut]), headers=own)
 
 
 def drip(data: bytes, every: float = 0.02) -> Scene:

@@ -7,15 +7,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 import watchdog
 from errors import BadAnswer, Fault, SettingsWrong
@@ -143,6 +137,7 @@ def test_cookies_are_not_kept(post: Post) -> None:
         endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
         for number in range(2):
             endpoint.post(b"[]", Deadline.after(5), f"request-{number}")
+        assert len(endpoint._session.cookies) == 0
         endpoint.close()
     assert "cookie" not in server.received[1].headers
 
@@ -347,6 +342,16 @@ def test_an_answer_over_the_limit_is_refused_by_the_limits_name(post: Post, scen
         post(server)
 
 
+def test_an_answer_without_end_is_refused_as_soon_as_it_is_over_the_limit(post: Post) -> None:
+    def endless(visit: Visit) -> None:
+        visit.send(head(200, {"Transfer-Encoding": "chunked"}))
+        while True:
+            visit.send(b"400\r\n" + b" " * 1024 + b"\r\n")
+
+    with Rogue(endless) as server, pytest.raises(BadAnswer, match=r"limits\.answer_bytes"):
+        post(server, seconds=5)
+
+
 def test_an_endless_error_page_is_not_read_to_its_end(post: Post) -> None:
     with Rogue(answer(503, b"<p>" * 1_000_000)) as server:
         reply = post(server)
@@ -383,35 +388,6 @@ def test_no_repr_shows_the_key(post: Post) -> None:
 
 
 # ---- TLS
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> Iterator[ssl.SSLContext]:
-    """The server's side of TLS, with a certificate for localhost that nobody has signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "localhost.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    yield context
 
 
 @pytest.mark.fault(19)

@@ -138,14 +138,15 @@ PASSING: dict[str, Scene] = {
 
 
 @pytest.mark.fault(11, 12, 13, 18, 19, 20, 23)
-@pytest.mark.statement("azureml-29", "azureml-30", "azureml-31", "azureml-32")
+@pytest.mark.statement("azureml-29", "azureml-30", "azureml-31", "azureml-32", "azureml-36")
 @pytest.mark.parametrize("scene", PASSING.values(), ids=PASSING)
 def test_a_fault_that_passes_costs_one_more_request_and_each_row_is_scored_once(
     score: Score, scene: Scene
 ) -> None:
     with Rogue(scene, model_service) as server:
         assert score(server, 10, timeout_s=0.2, seconds=60) == ALL
-    assert len(server.received) == 2
+    first, second = (received.body for received in server.received)
+    assert first == second  # so the model may score a row twice
 
 
 @pytest.mark.fault(24)

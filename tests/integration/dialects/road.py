@@ -26,7 +26,7 @@ from scoring.deadline import Deadline
 from scoring.dialects import Row
 from scoring.endpoint import Endpoint
 from scoring.identity import identity_of
-from scoring.models import _payload, encoder_of
+from scoring.models import encoder_of, payload_of
 from scoring.retries import Sender
 from scoring.rows import RowRefused, RowScorer
 from scoring.verdicts import Outcome
@@ -66,7 +66,7 @@ class Road:
         self.wire = WatchedWire(Endpoint("churn", settings, identity_of(settings), answer_bytes=10_000_000))
         self._rows = RowScorer(Sender(self.wire, attempts=4, rest=_no_rest), settings)
         encoder = encoder_of(settings, PREFIX, CONTRACT)
-        self._payload = _payload(settings, PREFIX, encoder)
+        self._payload = payload_of(settings, PREFIX, encoder)
         self._model = batch.Model(
             name="churn",
             settings=settings,

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from errors import BadAnswer, Failure, Fault, ServiceDown, Silence, Throttled
-from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker
+from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Pass
+from scoring.cases import Action
 from scoring.retries import Allowance, Call, Parcel, Sender, Sent
-from scoring.verdicts import Action, Outcome, Reply, Trouble
+from scoring.verdicts import Outcome, Reply, Trouble
 from tests.unit.scoring.wires import Clock, ScriptedWire, behind, payload, scores
 
 ROWS = [[1], [2]]
@@ -304,6 +305,17 @@ def test_nonsense_never_opens_the_breaker(clock: Clock, body: bytes) -> None:
         with pytest.raises(BadAnswer):
             send(wire, clock, sender=sender)
     assert sender.breaker.closed_for == 0
+
+
+def test_a_probe_that_is_answered_with_nonsense_shows_that_the_service_is_there(clock: Clock) -> None:
+    wire = ScriptedWire(*[Reply(503)] * STRIKES, Reply(200, {}, b"<html>"))
+    sender = sender_of(wire, clock, attempts=1)
+    for _ in range(STRIKES):
+        send(wire, clock, sender=sender)
+    clock.now += FIRST_PAUSE_S
+    with pytest.raises(BadAnswer):
+        send(wire, clock, sender=sender)
+    assert sender.breaker.admit() == Pass()
 
 
 def test_a_batch_that_is_merely_too_slow_whole_counts_once_and_not_with_every_half(clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,13 +11,13 @@ from hypothesis import given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
-from errors import BadAnswer, CredentialsRefused, Failure, Fault, ServiceDown, Silence, Throttled
+from errors import BadAnswer, CredentialsRefused, Failure, ServiceDown, Silence, Throttled
 from scoring.breaker import Breaker
 from scoring.deadline import Deadline
 from scoring.dialects import Results, Row, SentColumn
 from scoring.retries import Sender
 from scoring.rows import BAD_ROWS_SOUGHT, REFUSED_ALONE_ENOUGH, Payload, RowRefused, RowScorer, Scored
-from scoring.verdicts import Outcome, Reply, Trouble
+from scoring.verdicts import Outcome, Reply
 from settings import ModelSettings
 from tests.unit.scoring.wires import Answer, Clock, ScriptedWire, X, behind, payload, refusing, rows, scores
 
@@ -262,6 +263,14 @@ def test_an_all_bad_batch_stops_early_and_is_the_services_fault(
     assert len(wire.bodies) <= 2 + 4 * REFUSED_ALONE_ENOUGH + log2(count)
 
 
+@pytest.mark.statement("azureml-35")
+@pytest.mark.parametrize("bad", [set(range(40)), set(range(60, 100)), set(range(1, 97, 3))])
+def test_many_bad_rows_on_one_side_do_not_hide_good_ones(scorer_of: Scorers, bad: set[int]) -> None:
+    wire = ScriptedWire(refusing(bad, Reply(400)))
+    found = score(scorer_of(wire), 100)
+    assert [n for n, result in enumerate(found) if isinstance(result, RowRefused)] == sorted(bad)
+
+
 def test_a_service_that_breaks_down_while_rows_are_searched_for_fails_the_call(scorer_of: Scorers) -> None:
     # The first batch scores; then every answer is a 502, which explains nothing.
     wire = ScriptedWire(scores, Reply(502))
@@ -401,13 +410,32 @@ def test_a_call_that_gets_no_lane_before_its_deadline_is_throttled(
 @pytest.mark.fault(12, 13)
 @pytest.mark.parametrize(
     ("said", "kind"),
-    [(Reply(429), Throttled), (Reply(503), ServiceDown), (Trouble(Fault.SILENT), Silence)],
+    [(Reply(429, {"retry-after": "0"}), Throttled), (Reply(503, {"retry-after": "0"}), ServiceDown)],
 )
 def test_at_the_deadline_the_last_verdict_decides(
     scorer_of: Scorers, gate: threading.Event, said: Outcome, kind: type[Failure]
 ) -> None:
     with pytest.raises(kind):
         score(scorer_of(ScriptedWire(said, held(gate))), 10, seconds=0.1)
+
+
+def test_a_call_that_fails_leaves_no_lane_waiting_to_try_again() -> None:
+    model = ModelSettings.model_validate({"url": "https://ml.example/", "key": "k", "features": ["x"]})
+    asked = threading.Event()
+
+    def answer(sent: list[list[object]]) -> Outcome:
+        if sent[0][0] == 0:
+            asked.set()
+            return Reply(429, {"retry-after": "30"})
+        asked.wait(5)
+        return Reply(403)
+
+    one = RowScorer(Sender(ScriptedWire(answer)), model.model_copy(update={"batch_rows": 1}))
+    with pytest.raises(CredentialsRefused):
+        score(one, 2)
+    began = time.monotonic()
+    one.lanes.shutdown(wait=True)
+    assert time.monotonic() - began < 5
 
 
 # ---- many at once

@@ -18,15 +18,10 @@ from errors import (
     Throttled,
     TooLarge,
 )
+from scoring.cases import CASES, LEFT_ALONE, MODEL_REASON, MODEL_STATUS, RUN_FAILED, Action
 from scoring.verdicts import (
-    CASES,
     FIRST_WAIT_S,
-    LEFT_ALONE,
     LONGEST_WAIT_S,
-    MODEL_REASON,
-    MODEL_STATUS,
-    RUN_FAILED,
-    Action,
     InnerError,
     Outcome,
     Reply,

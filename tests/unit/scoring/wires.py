@@ -4,10 +4,11 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 
+from scoring.cases import MODEL_STATUS
 from scoring.deadline import Deadline
 from scoring.dialects import Options, Row, SentColumn, dialect_of
 from scoring.rows import Payload
-from scoring.verdicts import MODEL_STATUS, Outcome, Reply
+from scoring.verdicts import Outcome, Reply
 
 X = (SentColumn("x"),)
 

@@ -1,0 +1,89 @@
+"""The watchdog: what is cut, when, and that nothing stays behind. Over real sockets."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from watchdog import MOST_STALE, Exchange, Watchdog, cut_at
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def test_a_blocked_read_returns_when_its_exchange_is_cut(pair: tuple[socket.socket, socket.socket]) -> None:
+    began = time.monotonic()
+    with cut_at(began + 0.05) as exchange:
+        exchange.watch(pair[0].fileno())
+        assert pair[0].recv(1) == b""
+    assert exchange.cut
+    assert 0.04 < time.monotonic() - began < 1
+
+
+def test_a_socket_that_comes_after_the_cut_is_cut_too(pair: tuple[socket.socket, socket.socket]) -> None:
+    exchange = Exchange()
+    exchange.expire()
+    exchange.watch(pair[0].fileno())
+    assert pair[0].recv(1) == b""
+    exchange.end()
+
+
+def test_an_exchange_that_ended_in_time_is_never_cut(pair: tuple[socket.socket, socket.socket]) -> None:
+    with cut_at(time.monotonic() + 60) as exchange:
+        exchange.watch(pair[0].fileno())
+    exchange.expire()
+    assert not exchange.cut
+    pair[1].send(b"x")
+    assert pair[0].recv(1) == b"x"
+
+
+def test_an_earlier_end_is_kept_though_a_later_one_was_set_before_it(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    began = time.monotonic()
+    with cut_at(began + 60), cut_at(began + 0.05) as soon:
+        soon.watch(pair[0].fileno())
+        assert pair[0].recv(1) == b""
+    assert time.monotonic() - began < 1
+
+
+def test_a_descriptor_that_was_closed_and_given_out_anew_is_not_touched() -> None:
+    first, peer = socket.socketpair()
+    exchange = Exchange()
+    exchange.watch(first.fileno())
+    number = first.fileno()
+    first.close()
+    other, its_peer = socket.socketpair()
+    assert number in (other.fileno(), its_peer.fileno())
+    exchange.expire()
+    its_peer.send(b"x")
+    assert other.recv(1) == b"x"
+    exchange.end()
+    for sock in (peer, other, its_peer):
+        sock.close()
+
+
+def test_ended_exchanges_do_not_pile_up() -> None:
+    watchdog = Watchdog()
+    for _ in range(10 * MOST_STALE):
+        exchange = Exchange()
+        watchdog.add(time.monotonic() + 3600, exchange)
+        watchdog.remove(exchange)
+    assert len(watchdog._heap) <= MOST_STALE + 1
+
+
+def test_one_thread_watches_all() -> None:
+    with cut_at(time.monotonic() + 60):
+        before = [t for t in threading.enumerate() if t.name == "watchdog"]
+    for _ in range(50):
+        with cut_at(time.monotonic() + 60):
+            pass
+    assert [t for t in threading.enumerate() if t.name == "watchdog"] == before
