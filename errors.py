@@ -15,6 +15,7 @@
     ├─ SettingsWrong                  503  the operator
     ├─ NoContract                     503  the operator: export and adopt a version
     ├─ StorageDown                    503  time, or the operator
+    │  └─ UnderWay                    503    time: another try of the same run has not ended
     ├─ StorageRefused                 503  the operator: role or network rule
     ├─ Silence                        504  whoever owns the web service
     └─ SnapshotFailed                      a run of an export that published nothing:
@@ -159,6 +160,12 @@ class StorageDown(Failure):
     """Blob or queue storage does not answer, or asks for patience."""
 
     slug, title, status, transient = "storage-down", "Storage is not available", 503, True
+
+
+class UnderWay(StorageDown):
+    """This very run is under way elsewhere, or was killed less than a lease ago. Trying again settles it."""
+
+    slug, title = "under-way", "The run is under way elsewhere"
 
 
 class StorageRefused(Failure):

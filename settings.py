@@ -12,7 +12,7 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic import ValidationError as PydanticError
@@ -40,7 +40,7 @@ def _json_if_text(value: object) -> object:
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("as text it must be JSON") from None
     return value
 
@@ -58,17 +58,28 @@ def _node_address(value: str) -> str:
     if not value:
         return value
     address = (value if "://" in value else f"https://{value}").rstrip("/").removesuffix("/api").rstrip("/")
-    parts = urlsplit(address)
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
+    parts = _parts(address)
+    if parts is None or parts.query or parts.fragment:
         raise ValueError("must be the node's address: a host, https://host, or either followed by /api")
+    if parts.scheme == "http" and not is_loopback(address):
+        raise ValueError("must be https: over plain http the token could be read on the way")
     return address
 
 
 def _service_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    if _parts(value) is None:
         raise ValueError("must be an http(s) address with a host and without a user name")
     return value
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Take an http(s) address apart; None where it is none. urlsplit's own errors quote the value."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    except ValueError:
+        return None
+    return parts if sound else None
 
 
 def is_loopback(url: str) -> bool:
@@ -272,8 +283,12 @@ def load_settings() -> Settings:
     own = settings.storage
     if own.connection_string.get_secret_value() or own.blob_service_uri:
         return settings
-    host = host_storage().model_copy(update={"container": own.container})
-    return settings.model_copy(update={"storage": host})
+    try:
+        host = host_storage()
+    except PydanticError as error:
+        told = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
+        raise SettingsWrong([f"AzureWebJobsStorage: {problem}" for problem in told]) from None
+    return settings.model_copy(update={"storage": host.model_copy(update={"container": own.container})})
 
 
 @cache

@@ -55,6 +55,11 @@ def manifest_blob(export: str, version: str) -> str:
     return f"manifests/{export}/{version}.json"
 
 
+def schema_blob(export: str, version: str) -> str:
+    """Name the JSON Schema of a version's contract; not under manifests/, where each name is a version."""
+    return f"schemas/{export}/{version}.json"
+
+
 def manifests_prefix(export: str) -> str:
     """Name the folder of an export's manifests."""
     return f"manifests/{export}/"
@@ -75,9 +80,12 @@ def adoption_blob(model: str) -> str:
     return f"models/{model}.json"
 
 
+GOLDEN_PREFIX = "golden/"
+
+
 def golden_blob(model: str, version: str) -> str:
     """Name the golden rows of a model and version."""
-    return f"golden/{model}/{version}.json"
+    return f"{GOLDEN_PREFIX}{model}/{version}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +225,13 @@ class BlobContainer:
     def list(self, prefix: str) -> Iterator[Listed]:
         """See Container."""
         with _told(prefix):
-            for blob in self._client.list_blobs(name_starts_with=prefix):
-                yield Listed(blob.name, blob.size, blob.last_modified)
+            try:
+                for blob in self._client.list_blobs(name_starts_with=prefix):
+                    yield Listed(blob.name, blob.size, blob.last_modified)
+            except Exception as error:
+                # Before the first export there is not even the container.
+                if azure_fault(error) is not Fault.ABSENT:
+                    raise
 
     def download(self, name: str) -> Iterator[bytes]:
         """See Container."""
@@ -304,7 +317,8 @@ def open_container(settings: StorageSettings, *, retries: int = 3, timeout_s: in
         "max_single_put_size": BLOCK_BYTES,
     }
     if connection_string:
-        service = BlobServiceClient.from_connection_string(connection_string, **options)
+        with _told("the account"):
+            service = BlobServiceClient.from_connection_string(connection_string, **options)
     elif settings.blob_service_uri:
         service = BlobServiceClient(
             settings.blob_service_uri, credential=app_identity(settings.client_id), **options
@@ -323,7 +337,8 @@ def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
 
     connection_string = _connection_string(settings)
     if connection_string:
-        service = QueueServiceClient.from_connection_string(connection_string)
+        with _told("the account"):
+            service = QueueServiceClient.from_connection_string(connection_string)
     elif settings.queue_service_uri:
         service = QueueServiceClient(settings.queue_service_uri, credential=app_identity(settings.client_id))
     else:

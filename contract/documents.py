@@ -1,12 +1,15 @@
 """The JSON documents in Blob storage that one side writes and the other reads (design §6)."""
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 import msgspec
 
 from contract.facts import ColumnFacts
 
 SCHEMA_VERSION = 1
+
+_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", re.ASCII)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +59,24 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     contract_id: str
     adopted: str
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows of a version with the trained model's own predictions; also what the route takes."""
+
+    version: str
+    entities: tuple[dict[str, Any], ...]
+    """As Sesam would post them: a CSV row's cells by their columns' names will do, null where empty."""
+    scores: tuple[dict[str, Any], ...]
+    """For each entity what the model says: names of answer columns without the model's prefix → value."""
+
+
+def is_version(text: str) -> bool:
+    """Say whether a text is of a version's form, `20261123T020000Z-` and 8 hex digits.
+
+    Whatever is not must never become part of a blob's name: `..` in it would lead elsewhere.
+    """
+    return _VERSION.fullmatch(text) is not None
 
 
 def encode(document: msgspec.Struct) -> bytes:

@@ -21,6 +21,7 @@ type Row = list[Value | None]
 
 # Entities of one pipe come in few shapes; a hostile caller must not fill the memory with more.
 MOST_PLANS = 512
+LARGEST_SHAPE = 1000
 
 
 class Remark(NamedTuple):
@@ -130,7 +131,7 @@ class Encoder:
         plan = self._plans.get(shape)
         if plan is None:
             plan = self._bind(shape)
-            if len(self._plans) < MOST_PLANS:
+            if len(self._plans) < MOST_PLANS and len(shape) <= LARGEST_SHAPE:
                 self._plans[shape] = plan
         return plan
 
@@ -252,7 +253,9 @@ def _typed(column: Column, naive: bool) -> Callable[[Scalar], Value | None]:
 def _integer(value: Scalar, column: Column) -> Value:
     if type(value) is int:
         whole: int | None = value
-    elif isinstance(value, float | Decimal):
+    elif isinstance(value, float):
+        whole = int(value) if abs(value) <= LARGEST_EXACT and _is_whole(value) else None
+    elif isinstance(value, Decimal):
         whole = int(value) if _is_whole(value) else None
     elif isinstance(value, bool) and _holds_bits(column):
         whole = int(value)
@@ -300,6 +303,7 @@ def _text(value: Scalar, column: Column) -> Value:
     if isinstance(value, bool):
         return _spelled_boolean(value, column)
     if isinstance(value, int | float | Decimal):
+        _refuse_infinite(value)
         return str(value)
     tagged = column.spelling == "tagged"
     match value:
@@ -323,7 +327,14 @@ def _spelled_boolean(value: bool, column: Column) -> str:
 def _plain(value: Scalar) -> Value | None:
     """Without a contract: the value in plain JSON, tags decoded (statement 7)."""
     if isinstance(value, Decimal):
-        return int(value) if _is_whole(value) and int(value) in INT64 else float(value)
+        if not _is_whole(value):
+            _refuse_infinite(float(value))
+            return float(value)
+        if int(value) not in INT64:
+            raise Unfit("a whole number of more digits than a model takes")
+        return int(value)
+    if isinstance(value, float):
+        _refuse_infinite(value)
     if isinstance(value, Identifier):
         return value.full
     if isinstance(value, Moment | Tagged):
@@ -358,12 +369,20 @@ def _cell_of(value: Scalar) -> str:
     return value if isinstance(value, str) else value.bare if isinstance(value, Identifier) else ""
 
 
+def _refuse_infinite(value: float | Decimal) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unfit("a number beyond what a double holds")
+
+
 def _holds_bits(column: Column) -> bool:
     # A node may have written booleans as 1 and 0 (facts/sesam.md §3.3); only then does true mean 1.
     return column.minimum in (0, 1) and column.maximum in (0, 1)
 
 
 def _is_whole(value: float | Decimal) -> bool:
+    # A decimal's exponent may be in the millions: never make an int of that.
+    if isinstance(value, Decimal) and value.adjusted() > 400:
+        return False
     return math.isfinite(value) and value == int(value)
 
 

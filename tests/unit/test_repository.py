@@ -334,7 +334,7 @@ def test_an_import_that_requirements_txt_does_not_bring_is_found() -> None:
     assert not_brought(["import json, requests", "def f():\n    import aiohttp.web"]) == {"aiohttp"}
 
 
-# formats = ["parquet"] asks for it; whoever wants that adds it to their requirements (docs/data-scientists.md).
+# formats = ["parquet"] asks for it, and whoever wants that adds it to their requirements.
 OPTIONAL = {"pyarrow"}
 
 

@@ -97,10 +97,15 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         ({"MODELS__CHURN__URL": "ftp://ml.example/x"}, "http(s) address"),
         ({"MODELS__CHURN__KEY": "@Microsoft.KeyVault(VaultName=v;SecretName=s)"}, "unresolved Key Vault"),
         ({"MODELS__CHURN__PREFIX": "_x"}, "models.churn.prefix"),
+        ({"MODELS__CHURN__URL": f"https://user:{SECRET}\u2100@host/"}, "http(s) address"),
+        ({"MODELS__CHURN__URL": f"https://[{SECRET}]/x"}, "http(s) address"),
+        ({"MODELS__CHURN__URL": f"https://:{SECRET}@host/"}, "http(s) address"),
+        ({"SESAM__URL": "http://datahub.example"}, "must be https"),
+        ({"AzureWebJobsStorage": "@Microsoft.KeyVault(SecretUri=x)"}, "unresolved Key Vault"),
         ({"EXPORTS__CUSTOMERS__FORMATS": '["parquet"]'}, "formats must keep 'csv'"),
         ({"EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false"}, "needs columns"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+    ids=str,
 )
 def test_a_wrong_setting_says_what_was_expected(
     toml: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], told: str

@@ -233,3 +233,15 @@ def test_any_json_value_is_encoded_or_refused_and_nothing_else(value: object) ->
         else:
             assert b"NaN" not in msgspec.json.encode(feature)
             assert not isinstance(feature, Decimal)
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("value", [float("inf"), "~f1e400", "~f123456789012345678901234567890", "~f1e999999"])
+def test_without_a_contract_a_number_that_would_lose_digits_is_refused(value: object) -> None:
+    with pytest.raises(DoesNotFit):
+        Encoder(None, features=("x",)).encode({"_id": "1", "x": value})
+
+
+def test_a_double_that_is_no_exact_integer_is_no_integer() -> None:
+    assert refused("integer", 1e18 + 2048)
+    assert refused("string", float("inf"))
