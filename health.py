@@ -13,7 +13,7 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 
 from answers import answered, json_answer
 from errors import Failure, SettingsWrong
-from scoring import models
+from scoring import golden, models
 from settings import Settings, settings
 from storage import open_container
 
@@ -37,17 +37,20 @@ async def health(req: Request) -> Response:
 
 @blueprint.route("health/ready", methods=["GET"])
 async def ready(req: Request) -> Response:
-    """GET /api/health/ready: whether settings, storage and every model's contract are in order."""
-    return await answered(req, _ready())
+    """GET /api/health/ready: whether settings, storage and every model's contract are in order.
+
+    `?deep=1` also replays every model's golden rows at its endpoint.
+    """
+    return await answered(req, _ready(deep=req.query_params.get("deep") == "1"))
 
 
-async def _ready() -> Response:
-    checks = await asyncio.to_thread(lambda: list(_checks()))
+async def _ready(*, deep: bool) -> Response:
+    checks = await asyncio.to_thread(lambda: list(_checks(deep=deep)))
     ok = all(check.ok for check in checks)
     return json_answer(200 if ok else 503, {"ready": ok, "checks": checks})
 
 
-def _checks() -> Iterator[Check]:
+def _checks(*, deep: bool) -> Iterator[Check]:
     try:
         given = settings()
     except SettingsWrong as wrong:
@@ -57,6 +60,8 @@ def _checks() -> Iterator[Check]:
     yield _checked("storage", lambda: _storage(given))
     for name, model in models.all_models().items():
         yield _checked(f"model {name}", partial(models.readiness, model))
+        if deep:
+            yield _checked(f"golden rows of {name}", partial(golden.readiness, model, models.container()))
 
 
 def _storage(given: Settings) -> str:

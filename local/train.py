@@ -4,9 +4,9 @@
         --connection-string … --container training-data --app http://localhost:7071
 
 It follows `latest/{export}.json` to a version, proves the data by the manifest's sha256, reads the cells by
-the manifest's types, trains on four rows in five and measures on the fifth, saves the model where the
-web service looks, and as its last step adopts that version for the model: from then on entities are encoded
-as this very model was taught (design §5 and §6).
+the manifest's types, trains on four rows in five and measures on the fifth, and saves the model where the
+web service looks. Then it stores golden rows with the model's own predictions, and as its last step adopts
+that version for the model: from then on entities are encoded as this very model was taught (design §5, §6).
 """
 
 import argparse
@@ -45,7 +45,13 @@ MOST_CATEGORIES = 20
 # A model needs rows of both kinds in both parts.
 FEWEST_OF_A_LABEL = 5
 
-SECONDS_TO_ADOPT = 60
+# As many golden rows as the app takes: it replays them before it adopts (docs/contract.md).
+GOLDEN_ROWS = 200
+
+# What the web service calls its answers.
+LABELS, PROBABILITIES = "Scored Labels", "Scored Probabilities"
+
+SECONDS_TO_ADOPT = 240
 
 
 class TrainingFailed(Exception):
@@ -71,15 +77,28 @@ class TrainingReport:
     accuracy: float
     baseline: float
     file: Path
+    golden: "GoldenRows"
+
+
+@dataclass(frozen=True)
+class GoldenRows:
+    """Rows of the version as entities, and what the model itself says of each."""
+
+    entities: Sequence[Mapping[str, str | None]]
+    scores: Sequence[Mapping[str, bool | int | float | str]]
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """A version as read: its columns and their types in order, and its rows, cells typed."""
+    """A version as read: its columns and their types in order, and its rows, cells typed.
+
+    `records` are the same rows with their cells as they stand in the CSV.
+    """
 
     version: str
     sha256: str
     columns: Mapping[str, ColumnType]
+    records: Sequence[Mapping[str, str]]
     rows: Sequence[Mapping[str, Cell]]
     labels: Sequence[str]
 
@@ -133,7 +152,18 @@ def train(read: ReadBlob, export: str, *, label: str, folder: Path) -> TrainingR
         accuracy=sum(right) / len(right),
         baseline=Counter(answers).most_common(1)[0][1] / len(answers),
         file=model.save(folder),
+        golden=_golden(model, snapshot),
     )
+
+
+def store_golden(base_url: str, key: str, model: str, version: str, rows: GoldenRows) -> None:
+    """Give the app rows of the version with the trained model's own predictions.
+
+    Raises:
+        TrainingFailed: the app does not answer or refuses, with its own words.
+    """
+    body = {"version": version, "entities": rows.entities, "scores": rows.scores}
+    _put(base_url, key, f"models/{model}/golden", body, "the golden rows")
 
 
 def adopt(base_url: str, key: str, model: str, version: str) -> None:
@@ -142,17 +172,21 @@ def adopt(base_url: str, key: str, model: str, version: str) -> None:
     Raises:
         TrainingFailed: the app does not answer or refuses, with its own words.
     """
+    _put(base_url, key, f"models/{model}/contract", {"version": version}, "the version")
+
+
+def _put(base_url: str, key: str, route: str, body: Mapping[str, object], what: str) -> None:
     try:
         response = requests.put(
-            f"{base_url.rstrip('/')}/api/models/{model}/contract",
-            json={"version": version},
+            f"{base_url.rstrip('/')}/api/{route}",
+            json=body,
             headers={"x-functions-key": key},
             timeout=SECONDS_TO_ADOPT,
         )
     except requests.RequestException as error:
         raise TrainingFailed(f"The app does not answer ({type(error).__name__}): is it running?") from None
     if not response.ok:
-        raise TrainingFailed(f"The app refused the version ({response.status_code}): {_detail(response)}")
+        raise TrainingFailed(f"The app refused {what} ({response.status_code}): {_detail(response)}")
 
 
 def _detail(response: requests.Response) -> str:
@@ -180,6 +214,7 @@ def _latest(read: ReadBlob, export: str, label: str) -> _Snapshot:
         version=version,
         sha256=sha256,
         columns=columns,
+        records=labelled,
         rows=[_typed(record, columns) for record in labelled],
         labels=[record[label] for record in labelled],
     )
@@ -207,6 +242,33 @@ def _is_useful(cells: Sequence[Cell], type_: ColumnType) -> bool:
     """Say whether the model should look at a column: it differs, and text has few different values."""
     values = {cell for cell in cells if cell is not None and cell == cell}  # NaN is not itself
     return len(values) > 1 and (type_ != "string" or len(values) <= MOST_CATEGORIES)
+
+
+def _golden(model: Model, snapshot: _Snapshot) -> GoldenRows:
+    """Take rows evenly over the version, and ask the model itself about them."""
+    step = -(-len(snapshot.rows) // GOLDEN_ROWS)
+    entities = [
+        {name: cell or None for name, cell in record.items() if name != model.label}
+        for record in snapshot.records[::step]
+    ]
+    scores = [
+        {LABELS: _scored_label(label, model.label_type), PROBABILITIES: probability}
+        for label, probability in model.predict(snapshot.rows[::step])
+    ]
+    return GoldenRows(entities, scores)
+
+
+def _scored_label(label: str, type_: ColumnType) -> bool | int | float | str:
+    """Give a label as the app returns it: by the type of the column it was learned from."""
+    match type_:
+        case "boolean":
+            return label.lower() == "true"
+        case "integer":
+            return int(label)
+        case "number":
+            return float(label)
+        case _:
+            return label
 
 
 def _pipeline(types: Sequence[ColumnType]) -> Pipeline:
@@ -241,6 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         read = blobs(given.connection_string, given.container)
         report = train(read, given.export, label=given.label, folder=given.folder)
+        store_golden(given.app, given.key, given.model, report.version, report.golden)
         adopt(given.app, given.key, given.model, report.version)
     except TrainingFailed as failure:
         print(failure, file=sys.stderr)
@@ -249,7 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Trained on {report.rows} rows of {report.export} {report.version} by {', '.join(report.used)}.\n"
         f"Of {report.held_out} held-out rows {report.accuracy:.1%} are labelled right; "
         f"always answering the most common label gets {report.baseline:.1%}.\n"
-        f"{given.model} has adopted that version."
+        f"{given.model} has adopted that version: the web service answers {len(report.golden.entities)} rows "
+        "of it as the model itself does."
     )
     return 0
 

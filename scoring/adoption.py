@@ -1,25 +1,25 @@
-"""The use case: a model adopts a version, after it is seen that its settings suit the version's contract."""
+"""The use case: a model adopts a version, after it is seen that settings and endpoint suit the version."""
 
 from contract.documents import Adoption
-from errors import Conflict, NoContract, NotFound
-from scoring import models
+from scoring import golden
 from scoring.batch import Model
+from scoring.contracts import Contracts
+from scoring.deadline import Deadline
+from storage import Container
 
 
-def adopt(model: Model, version: str) -> Adoption:
+def adopt(
+    model: Model, version: str, contracts: Contracts, container: Container, deadline: Deadline
+) -> Adoption:
     """Have a model's entities encoded through a version from now on.
 
     Raises:
-        Conflict: the model's settings name columns that the version does not have.
+        Conflict: the model's settings name columns that the version does not have, the endpoint answers
+            golden rows otherwise than the trained model, or another adoption came between.
         NotFound: the model has no export to adopt from, or there is no such version.
+        NoContract: the version's contract is missing or damaged.
+        Failure: there are golden rows, and the endpoint could not be asked.
     """
-    export = model.settings.contract
-    if not export:
-        raise NotFound(f"The model {model.name} has no contract in its settings: there is nothing to adopt.")
-    contracts = models.contracts()
-    contract = contracts.contract_of(export, version)
-    try:
-        models.encoder_of(model.settings, model.prefix, contract)
-    except NoContract as failure:
-        raise Conflict(failure.detail) from None
-    return contracts.adopt(model.name, export, version)
+    candidate = golden.candidate_of(model, version, contracts)
+    golden.prove(model, candidate, container, deadline)
+    return contracts.adopt(model.name, model.settings.contract, version)

@@ -130,7 +130,10 @@ def _refuse_misfits(
     entities: Sequence[Entity], encoded: Sequence[Encoded | DoesNotFit], model: Model
 ) -> None:
     misfits = [(e, row) for e, row in zip(entities, encoded, strict=True) if isinstance(row, DoesNotFit)]
-    if not misfits or model.settings.on_bad_entity == "mark":
+    # Marking is for the few: where none of several fits, the pipe has changed, and a hub full of errors
+    # would say so less clearly than this.
+    none_fits = len(misfits) == len(entities) > 1
+    if not misfits or (model.settings.on_bad_entity == "mark" and not none_fits):
         return
     remarks = [remark for _, misfit in misfits for remark in misfit.remarks]
     raise EntitiesDoNotFit(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from contract.contract import Contract, ContractUnreadable
-from contract.documents import Adoption, Latest, Manifest, decode, encode
+from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version
 from errors import Conflict, Failure, NoContract, NotFound
 from storage import Container, adoption_blob, contract_blob, latest_blob, manifest_blob
 
@@ -84,11 +84,16 @@ class Contracts:
         """Make a version the one that a model's entities are encoded through.
 
         Raises:
-            NotFound: there is no such version, or it is a held one's.
+            NotFound: there is no such version.
             NoContract: the version's contract is missing or damaged.
-            Conflict: another adoption came between.
+            Conflict: the version is held, or another adoption came between.
         """
         manifest = self.manifest(export, version)
+        if manifest.state == "held":
+            raise Conflict(
+                f"The version {version} is held, so nobody trains on it yet: publish it first "
+                f"(PUT /api/exports/{export}/latest), then adopt it."
+            )
         self._contract(manifest.contract_id)
         wanted = Adoption(version=version, contract_id=manifest.contract_id, adopted=self._now())
         name = adoption_blob(model)
@@ -108,10 +113,10 @@ class Contracts:
         Raises:
             NotFound: there is no such version.
         """
-        blob = self._container.read(manifest_blob(export, version))
+        blob = self._container.read(manifest_blob(export, version)) if is_version(version) else None
         if blob is None:
             raise NotFound(
-                f"The export {export} has no version {version}: GET /api/exports/{export} lists them."
+                f"The export {export} has no version {version[:40]!r}: GET /api/exports/{export} lists them."
             )
         return decode(blob.data, Manifest)
 
@@ -127,7 +132,10 @@ class Contracts:
     def latest(self, export: str) -> Latest | None:
         """Read which version training reads; None before the first one."""
         blob = self._container.read(latest_blob(export))
-        return None if blob is None else decode(blob.data, Latest)
+        try:
+            return None if blob is None else decode(blob.data, Latest)
+        except msgspec.DecodeError:
+            raise NotFound(f"{latest_blob(export)} is damaged: point it at a version again.") from None
 
     def _look(self, model: str, export: str, cached: _Cached | None) -> Adopted:
         if cached is not None and self._clock() - cached.looked < REFRESH_S:

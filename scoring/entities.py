@@ -59,7 +59,7 @@ def read_batch(body: bytes, most_entities: int, deepest: int) -> Batch:
     try:
         raws = [_one.decode(body)] if single else _split.decode(body)
         entities = [Entity(bytes(raw), _read.decode(raw)) for raw in raws]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         entities = _read_slowly(body, deepest)
     if len(entities) > most_entities:
         raise TooLarge(
@@ -77,14 +77,16 @@ def _check(entity: Entity, index: int, single: bool, deepest: int) -> None:
         raise InvalidRequest(f"Element {index} has no _id of type string: send entities as Sesam does.")
     # Depth cannot exceed the number of opening brackets, and counting those costs next to nothing.
     brackets = entity.raw.count(b"{") + entity.raw.count(b"[")
-    if brackets > deepest and _depth(entity.properties) > deepest:
+    if brackets > deepest and not _within(entity.properties, deepest):
         raise TooLarge(f"Element {index} is nested deeper than {deepest} levels (limits.depth).")
 
 
-def _depth(value: object) -> int:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    nested = [child for child in children if isinstance(child, dict | list)]
-    return 1 + max(map(_depth, nested), default=0)
+def _within(value: object, levels: int) -> bool:
+    """Say whether a value nests at most so many levels; it looks no deeper than that."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if children is None:
+        return True
+    return levels > 0 and all(_within(child, levels - 1) for child in children)
 
 
 def _read_slowly(body: bytes, deepest: int) -> list[Entity]:
@@ -100,13 +102,15 @@ def _read_slowly(body: bytes, deepest: int) -> list[Entity]:
         ) from None
     except RecursionError:
         raise TooLarge(f"The body is nested deeper than {deepest} levels (limits.depth).") from None
+    except (ValueError, ArithmeticError):
+        raise InvalidRequest("The body holds a number that no computer takes: repair it.") from None
     elements = [value] if isinstance(value, dict) else value
     if not isinstance(elements, list):
         raise InvalidRequest("The body is neither an array of entities nor one entity.")
-    return [_entity_of(element, index) for index, element in enumerate(elements)]
+    return [_entity_of(element, index, deepest) for index, element in enumerate(elements)]
 
 
-def _entity_of(element: object, index: int) -> Entity:
+def _entity_of(element: object, index: int, deepest: int) -> Entity:
     if not isinstance(element, dict):
         raise InvalidRequest(f"Element {index} is no object: send an array of entities.")
     try:
@@ -116,6 +120,8 @@ def _entity_of(element: object, index: int) -> Entity:
         raise InvalidRequest(
             f"Element {index} holds half a surrogate pair, which is no text: repair it at its source."
         ) from None
+    except RecursionError:
+        raise TooLarge(f"Element {index} is nested deeper than {deepest} levels (limits.depth).") from None
 
 
 def _with_floats(value: Any) -> Any:

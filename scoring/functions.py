@@ -13,8 +13,9 @@ import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from answers import answered, json_answer
+from contract.documents import Golden
 from errors import InvalidRequest, TooLarge, UnsupportedMediaType
-from scoring import adoption, models
+from scoring import adoption, golden, models
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
 from telemetry import tell
@@ -50,9 +51,15 @@ async def adopt_version(req: Request) -> Response:
     return await answered(req, _adopt(req))
 
 
+@blueprint.route("models/{model}/golden", methods=["PUT"])
+async def keep_golden_rows(req: Request) -> Response:
+    """PUT /api/models/{model}/golden: store rows with the trained model's own predictions."""
+    return await answered(req, _keep_golden(req))
+
+
 async def _score(req: Request) -> Response:
     model = models.model(req.path_params["model"])
-    deadline = Deadline.after(model.settings.deadline_s)
+    deadline = _deadline(model)
     _accept(req)
     body = await _read(req, model.limits.body_bytes)
     answer = await _on_a_thread_of(model, lambda: score(body, model, deadline))
@@ -62,12 +69,32 @@ async def _score(req: Request) -> Response:
 
 async def _adopt(req: Request) -> Response:
     model = models.model(req.path_params["model"])
-    body = await _read(req, model.limits.body_bytes)
+    wanted = _decoded(await _read(req, model.limits.body_bytes), _Adopt, '{"version": "…"}')
+    adopted = await _on_a_thread_of(
+        model,
+        lambda: adoption.adopt(
+            model, wanted.version, models.contracts(), models.container(), _deadline(model)
+        ),
+    )
+    return json_answer(200, adopted)
+
+
+async def _keep_golden(req: Request) -> Response:
+    model = models.model(req.path_params["model"])
+    shape = '{"version": "…", "entities": [{…}, …], "scores": [{…}, …]}'
+    rows = _decoded(await _read(req, model.limits.body_bytes), Golden, shape)
+    return await _in_thread(lambda: golden.keep(model, rows, models.contracts(), models.container()))
+
+
+def _decoded[T](body: bytes, kind: type[T], shape: str) -> T:
     try:
-        wanted = msgspec.json.decode(body, type=_Adopt)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        raise InvalidRequest(f'Send {{"version": "…"}}: {error}.') from None
-    return await _in_thread(lambda: adoption.adopt(model, wanted.version))
+        raise InvalidRequest(f"Send {shape}: {error}.") from None
+
+
+def _deadline(model: Model) -> Deadline:
+    return Deadline.after(model.settings.deadline_s)
 
 
 def _accept(req: Request) -> None:

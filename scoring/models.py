@@ -13,6 +13,7 @@ from typing import Any
 
 from contract.contract import Contract
 from contract.differences import differences
+from contract.drift import drifts
 from contract.features import Encoder, Row
 from errors import NoContract, NotFound
 from scoring.batch import ERROR, OUTSIDE, PROVENANCE, Model, Scores
@@ -25,7 +26,7 @@ from scoring.retries import Sender
 from scoring.rows import Payload, RowRefused, RowScorer
 from scoring.scores import scores_of
 from settings import ModelSettings, Settings, settings
-from storage import open_container
+from storage import Container, open_container
 
 # Storage is asked while a call waits: no long retries here, scoring/contracts.py serves on without it.
 STORAGE_RETRIES = 1
@@ -60,10 +61,15 @@ def model(name: str) -> Model:
 
 
 @cache
+def container() -> Container:
+    """Give the container that scoring reads and writes."""
+    return open_container(settings().storage, retries=STORAGE_RETRIES, timeout_s=STORAGE_TIMEOUT_S)
+
+
+@cache
 def contracts() -> Contracts:
     """Give the adoptions that this process follows."""
-    container = open_container(settings().storage, retries=STORAGE_RETRIES, timeout_s=STORAGE_TIMEOUT_S)
-    return Contracts(container, clock=time.monotonic, now=_now)
+    return Contracts(container(), clock=time.monotonic, now=_now)
 
 
 def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> Encoder:
@@ -127,9 +133,13 @@ def _latest(export: str, adopted: Adopted) -> dict[str, Any] | None:
     if latest is None:
         return None
     if latest.version == adopted.version:
-        return {"version": latest.version, "differences": []}
+        return {"version": latest.version, "differences": [], "drift": []}
     new, old = contracts().manifest(export, latest.version), contracts().manifest(export, adopted.version)
-    return {"version": latest.version, "differences": differences(old, new)}
+    return {
+        "version": latest.version,
+        "differences": differences(old, new),
+        "drift": [drift._asdict() for drift in drifts(old.columns, new.columns)],
+    }
 
 
 def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
@@ -144,7 +154,7 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
 
     @lru_cache(maxsize=8)
     def payload(encoder: Encoder) -> Payload:
-        return _payload(given, prefix, encoder)
+        return payload_of(given, prefix, encoder)
 
     def send(encoder: Encoder, rows: Sequence[Row], deadline: Deadline) -> list[Scores | RowRefused]:
         results = scorer.score(rows, payload(encoder), deadline)
@@ -164,7 +174,8 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
     )
 
 
-def _payload(given: ModelSettings, prefix: str, encoder: Encoder) -> Payload:
+def payload_of(given: ModelSettings, prefix: str, encoder: Encoder) -> Payload:
+    """Give how an encoder's rows become a body of the model's dialect, and an answer its scores."""
     dialect = dialect_of(
         given.dialect, Options(given.input_name, given.output_name, given.method, given.parameters)
     )

@@ -13,7 +13,7 @@ from aiohttp import web
 from azure.storage.blob import ContainerClient
 
 from local.azurite import Azurite
-from local.services.model import Model
+from local.services.model import Model, read_cell
 from local.serving import serving
 from local.train import TrainingFailed, adopt, blobs, main, train
 from tests.integration.standins.conftest import VERSION
@@ -42,7 +42,7 @@ class App:
 def app() -> Iterator[App]:
     app = App()
     routes = web.Application()
-    routes.add_routes([web.put("/api/models/{model}/contract", app.adopt)])
+    routes.add_routes([web.put("/api/models/{model}/{what:golden|contract}", app.adopt)])
     with serving(routes) as app.url:
         yield app
 
@@ -93,6 +93,24 @@ def test_training_twice_gives_the_same_model(version: dict[str, bytes], tmp_path
         name: None if type_ == "string" else 0.0 for name, type_ in Model.load(tmp_path / "a").columns.items()
     }
     assert Model.load(tmp_path / "a").predict([row]) == Model.load(tmp_path / "b").predict([row])
+
+
+def test_golden_rows_are_the_versions_own_rows_with_the_saved_models_own_predictions(
+    version: dict[str, bytes], tmp_path: Path
+) -> None:
+    report = train(version.__getitem__, "customers", label="ChurnFlag", folder=tmp_path)
+    model = Model.load(tmp_path)
+    by_id = {row["_id"]: row for row in csv.DictReader(io.StringIO(version[DATA].decode(), newline=""))}
+    assert 100 < len(report.golden.entities) <= 200
+    for entity, scores in zip(report.golden.entities, report.golden.scores, strict=True):
+        cells = by_id[str(entity["_id"])]
+        assert entity == {name: cell or None for name, cell in cells.items() if name != "ChurnFlag"}
+        row = {name: read_cell(cells[name], type_) for name, type_ in model.columns.items()}
+        ((label, probability),) = model.predict([row])
+        assert scores == {
+            "Scored Labels": label == "true",
+            "Scored Probabilities": pytest.approx(probability),
+        }
 
 
 def _changed(version: dict[str, bytes], **change: object) -> dict[str, bytes]:
@@ -179,8 +197,10 @@ def test_the_command_trains_adopts_and_tells(
     arguments += ["--connection-string", azurite.connection_string, "--container", published.container_name]
     arguments += ["--app", app.url, "--key", KEY]
     assert main(arguments) == 0
-    assert app.asked == [("/api/models/churn/contract", KEY, {"version": VERSION})]
+    golden, adoption = app.asked
+    assert golden[0] == "/api/models/churn/golden"
+    assert adoption == ("/api/models/churn/contract", KEY, {"version": VERSION})
     assert f"customers {VERSION}" in capsys.readouterr().out
     app.answer = (404, '{"detail": "no such model"}')
     assert main(arguments) == 1
-    assert capsys.readouterr().err == "The app refused the version (404): no such model\n"
+    assert capsys.readouterr().err == "The app refused the golden rows (404): no such model\n"

@@ -258,3 +258,28 @@ def test_the_order_of_entities_and_keys_changes_no_score(entities: list[dict[str
         return json.dumps(entity, sort_keys=True)
 
     assert sorted(plain, key=key) == sorted(mixed, key=key)
+
+
+@pytest.mark.fault(1, 8)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"_id":"a\xff","Age":30}]',
+        b'[{"_id":"a","Age":' + b"9" * 5000 + b"}]",
+        b'[{"_id":"a","Age":30,"n":1e9999999999999999999}]',
+        b'[{"_id":"a","Age":30,"n":' + b"[" * 2000 + b"]" * 2000 + b"}]",
+        b'[{"_id":"a","Age":30,"n":' + b'{"a":' * 3000 + b"1" + b"}" * 3000 + b"}]",
+    ],
+    ids=["invalid UTF-8", "endless integer", "endless exponent", "deep list", "deep object"],
+)
+def test_odd_json_is_refused_in_words_and_never_a_crash(body: bytes) -> None:
+    with pytest.raises((InvalidRequest, TooLarge)):
+        scored(body)
+
+
+def test_where_none_of_several_fits_nothing_is_marked() -> None:
+    body = '[{"_id":"a","Renamed":30},{"_id":"b","Renamed":40}]'
+    with pytest.raises(EntitiesDoNotFit, match="Age: required"):
+        scored(body, on_bad_entity="mark")
+    (alone,) = scored('[{"_id":"a","Renamed":30}]', on_bad_entity="mark")
+    assert alone["churn:error"]["status_code"] == 422
