@@ -27,7 +27,7 @@ _read_floats = msgspec.json.Decoder(list[float]).decode
 
 
 def integers(cells: Sequence[str]) -> list[int] | None:
-    """Read all cells as integers, sorted; None where one is none. JSON's grammar is ours, but for `-0`."""
+    """Read all cells as integers; None where one is none. JSON's grammar is ours, but for `-0`."""
     joined = ",".join(cells).encode()
     if joined.translate(None, b"0123456789-,") or b"-0" in joined:
         return None
@@ -35,14 +35,13 @@ def integers(cells: Sequence[str]) -> list[int] | None:
         values = _read_integers(b"[" + joined + b"]")
     except (msgspec.DecodeError, ValueError):
         return None
-    values.sort()
-    if len(values) != len(cells) or values[0] not in INT64 or values[-1] not in INT64:
+    if len(values) != len(cells) or min(values) not in INT64 or max(values) not in INT64:
         return None
     return values
 
 
 def numbers(cells: Sequence[str]) -> list[float] | None:
-    """Read all cells as numbers, sorted; None where one is none."""
+    """Read all cells as numbers; None where one is none."""
     joined = ",".join(cells).encode()
     if joined.translate(None, b"0123456789-+.eE,"):
         return None
@@ -52,9 +51,8 @@ def numbers(cells: Sequence[str]) -> list[float] | None:
         return None
     if len(values) != len(cells):
         return None
-    values.sort()
-    # Beyond 2^53 a whole number may be an id whose digits a double would lose: the rule decides each.
-    if (values[0] < -LARGEST_EXACT or values[-1] > LARGEST_EXACT) and None in map(number, cells):
+    # From 2^53 on a whole number may be an id whose digits a double has lost: the rule decides each.
+    if (min(values) <= -LARGEST_EXACT or max(values) >= LARGEST_EXACT) and None in map(number, cells):
         return None
     return values
 
@@ -306,7 +304,7 @@ class _Moments:
         total = self._n + n
         delta = mean - self._mean if self._n else mean
         self._squares += squares + (delta * delta * self._n * n / total if self._n else 0.0)
-        self._mean += delta * n / total
+        self._mean += delta * (n / total)
         self._n = total
 
 

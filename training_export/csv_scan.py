@@ -9,7 +9,7 @@ C-M5, D3).
 import codecs
 import csv
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -23,6 +23,7 @@ BATCH_ROWS = 512
 LONGEST_CELL = 8_000_000
 LONGEST_LINE = 16_000_000
 _BOM = "\ufeff"
+_STRAY = "new-line character"
 
 type Columns = Sequence[tuple[str, ...]]
 
@@ -60,99 +61,99 @@ class Scanned:
     digest: str
 
 
-def scan(
-    chunks: Iterable[bytes],
-    dialect: Dialect,
-    expected: Sequence[str] = (),
-    also: Callable[[Sequence[str], Columns], None] | None = None,
-) -> Scanned:
+def scan(chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = ()) -> Scanned:
     """Read all chunks and judge them.
 
     Args:
         chunks: The bytes, cut anywhere; they are consumed to the end unless the verdict falls before.
         dialect: How to parse them.
         expected: The names the header must have, in this order; needed where there is no header.
-        also: Takes the names and each batch of columns of cells in passing, for a second format.
 
     Raises:
         DataRefused: saying what is wrong, and in which record. Record 1 is the first below the header.
     """
-    return _Scan(dialect, expected).run(chunks, also)
+    reading = Reading(chunks, dialect, expected)
+    scans = [ColumnScan(name) for name in reading.names]
+    for columns in reading.batches():
+        for column, cells in zip(scans, columns, strict=True):
+            column.add(cells)
+    facts = tuple(column.facts() for column in scans)
+    return Scanned(reading.rows, facts, reading.byte_order_mark, reading.digest)
 
 
-class _Scan:
-    def __init__(self, dialect: Dialect, expected: Sequence[str]) -> None:
-        self._dialect = dialect
-        self._expected = tuple(expected)
-        self._text = _Text(dialect)
-        self._rows = 0
+class Reading:
+    """A CSV being read: its names at once, its cells batch by batch. Raises as `scan` does."""
+
+    def __init__(self, chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = ()) -> None:
+        _refuse_contradiction(dialect)
+        self.rows = 0
         self._header_read = not dialect.include_header
+        self._text = _Text(dialect)
+        self._records = _records(self._text.lines(chunks), dialect)
+        self.names = self._read_names(tuple(expected)) if dialect.include_header else tuple(expected)
 
-    def run(self, chunks: Iterable[bytes], also: Callable[[Sequence[str], Columns], None] | None) -> Scanned:
-        records = _records(self._text.lines(chunks), self._dialect)
-        names = self._names(records)
-        scans = [ColumnScan(name) for name in names]
-        for columns in self._batches(records, len(names)):
-            for column, cells in zip(scans, columns, strict=True):
-                column.add(cells)
-            if also:
-                also(names, columns)
+    @property
+    def byte_order_mark(self) -> bool:
+        """Whether one led."""
+        return self._text.byte_order_mark
+
+    @property
+    def digest(self) -> str:
+        """The digest of the lines read."""
+        return f"{self._text.digest:016x}"
+
+    def batches(self) -> Iterator[Columns]:
+        """Give the cells of up to BATCH_ROWS records at a time, column by column, to the end."""
+        width = len(self.names)
+        while rows := self._take(BATCH_ROWS):
+            if {width} != set(map(len, rows)):
+                self._refuse_ragged(rows, width)
+            if self._text.nul_seen:
+                self._refuse_nul(rows)
+            self.rows += len(rows)
+            yield list(zip(*rows, strict=True))
         if self._text.unterminated:
-            raise DataRefused(
-                f"{self._where(self._rows)} is the last and has no line terminator: the data broke off."
-            )
-        return Scanned(
-            self._rows,
-            tuple(column.facts() for column in scans),
-            self._text.byte_order_mark,
-            f"{self._text.digest:016x}",
-        )
+            raise DataRefused(_broken_off(self.rows))
 
-    def _names(self, records: Iterator[list[str]]) -> tuple[str, ...]:
-        if not self._dialect.include_header:
-            return self._expected
-        first = self._take(records, 1)
-        self._header_read = True
+    def _read_names(self, expected: tuple[str, ...]) -> tuple[str, ...]:
+        first = self._take(1)
         if not first:
             raise DataRefused("The body is empty: not even the header came.")
         names = tuple(first[0])
-        if names and names[0].lstrip().startswith(("<", "{", "[")) and names != self._expected:
+        if self._text.unterminated:
+            raise DataRefused("The header has no line terminator: the data broke off.")
+        if names and names[0].lstrip().startswith(("<", "{", "[")) and names != expected:
             raise DataRefused("The body looks like HTML or JSON, not like CSV with a header.")
-        refuse_bad_header(names, self._expected)
+        if any("\0" in name for name in names):
+            raise DataRefused("The header holds a NUL character: this is no text.")
+        refuse_bad_header(names, expected)
+        self._header_read = True
         return names
 
-    def _batches(self, records: Iterator[list[str]], width: int) -> Iterator[Columns]:
-        while rows := self._take(records, BATCH_ROWS):
-            if {width} != set(map(len, rows)):
-                self._refuse_ragged(rows, width)
-            columns = list(zip(*rows, strict=True))
-            if self._text.nul_seen:
-                self._refuse_nul(rows)
-            self._rows += len(rows)
-            yield columns
-
-    def _take(self, records: Iterator[list[str]], most: int) -> list[list[str]]:
+    def _take(self, most: int) -> list[list[str]]:
         rows: list[list[str]] = []
         try:
             # extend() keeps what came before an error: that is how the record is known.
-            rows.extend(islice(records, most))
+            rows.extend(islice(self._records, most))
         except csv.Error as error:
-            raise DataRefused(f"{self._where(self._rows + len(rows) + 1)} {_told(str(error))}") from None
+            raise DataRefused(f"{self._where(self.rows + len(rows) + 1)} {_told(str(error))}") from None
         except DataRefused as error:
-            raise DataRefused(f"{error.detail} (after record {self._rows + len(rows)})") from None
+            raise DataRefused(f"{error.detail} (after record {self.rows + len(rows)})") from None
         return rows
 
     def _where(self, record: int) -> str:
         return f"Record {record}" if self._header_read and record else "The header"
 
     def _refuse_ragged(self, rows: list[list[str]], width: int) -> None:
-        at, row = next((i, row) for i, row in enumerate(rows, self._rows + 1) if len(row) != width)
+        at, row = next((i, row) for i, row in enumerate(rows, self.rows + 1) if len(row) != width)
+        if self._text.unterminated and at == self.rows + len(rows):
+            raise DataRefused(_broken_off(at))
         if not row:
             raise DataRefused(f"Record {at} is an empty line; the header has {width} columns.")
         raise DataRefused(f"Record {at} has {len(row)} cells; the header has {width} columns.")
 
     def _refuse_nul(self, rows: list[list[str]]) -> None:
-        for at, row in enumerate(rows, self._rows + 1):
+        for at, row in enumerate(rows, self.rows + 1):
             if any("\0" in cell for cell in row):
                 raise DataRefused(f"Record {at} holds a NUL character: this is no text.")
 
@@ -228,10 +229,10 @@ def _records(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
     """
     delimiter, quote = dialect.delimiter, dialect.quotechar
     if dialect.escapechar is not None or quote is None:
-        yield from _csv_reader(lines, dialect)
+        yield from _read_by_csv(lines, dialect)
         return
     first: list[str] = []
-    by_csv = _csv_reader(_first_of(first, lines), dialect)
+    by_csv = _read_by_csv(_first_of(first, lines), dialect)
     for line in lines:
         if quote in line or not line or "\n" in line or "\r" in line:
             first.append(line)
@@ -248,29 +249,27 @@ def _first_of(first: list[str], lines: Iterator[str]) -> Iterator[str]:
         yield line
 
 
-def _csv_reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
-    try:
-        return csv.reader(
-            _closed(lines, dialect.lineterminator),
-            delimiter=dialect.delimiter,
-            quotechar=dialect.quotechar,
-            escapechar=dialect.escapechar,
-            doublequote=dialect.doublequote,
-            quoting=csv.QUOTE_MINIMAL if dialect.quotechar else csv.QUOTE_NONE,
-            strict=True,
-        )
-    except (TypeError, ValueError) as error:
-        raise DataRefused(f"The csv dialect cannot be used: {error}.") from None
+def _read_by_csv(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
+    terminator, last = dialect.lineterminator, [""]
 
-
-def _closed(lines: Iterator[str], terminator: str) -> Iterator[str]:
-    for line in lines:
-        if terminator == "\n" and line.endswith("\r"):
-            # Apart, csv reads a record's end and an empty line, which is refused: a mix of terminators.
-            yield line
-            yield terminator
-        else:
+    def closed() -> Iterator[str]:
+        for line in lines:
+            last[0] = line
             yield line + terminator
+
+    reader = csv.reader(
+        closed(),
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quotechar,
+        escapechar=dialect.escapechar,
+        doublequote=dialect.doublequote,
+        quoting=csv.QUOTE_MINIMAL if dialect.quotechar else csv.QUOTE_NONE,
+        strict=True,
+    )
+    for record in reader:
+        if terminator == "\n" and last[0].endswith("\r"):
+            raise csv.Error(_STRAY)  # csv takes \r\n for \n; here it is a mix of two terminators
+        yield record
 
 
 def refuse_bad_header(names: Sequence[str], expected: Sequence[str]) -> None:
@@ -306,6 +305,15 @@ def _listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown
 
 
+def _refuse_contradiction(dialect: Dialect) -> None:
+    signs = [sign for sign in (dialect.delimiter, dialect.quotechar, dialect.escapechar) if sign is not None]
+    if len(set(signs)) < len(signs) or any(len(sign) != 1 or sign in "\r\n" for sign in signs):
+        raise DataRefused(
+            "The csv dialect cannot be used: delimiter, quotechar and escapechar must be one character each, "
+            "no line break, and all different."
+        )
+
+
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     try:
         codec = codecs.lookup(encoding)
@@ -320,12 +328,16 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(name)("strict")
 
 
+def _broken_off(record: int) -> str:
+    return f"Record {record} is the last and has no line terminator: the data broke off."
+
+
 def _told(error: str) -> str:
     if "unexpected end of data" in error:
         return "opens a quote that nothing closes: the data broke off."
     if "field larger than" in error:
         return f"has a cell of more than {LONGEST_CELL:,} characters: a quote is not closed, or it is no CSV."
-    if "new-line character" in error:
+    if _STRAY in error:
         return "has a line break that is neither quoted nor the dialect's line terminator."
     if "expected after" in error:
         return "has text after a closing quote: its quotes are not doubled as the dialect says."

@@ -11,10 +11,11 @@ import msgspec
 
 from contract.differences import differences
 from contract.documents import Latest, Manifest
-from errors import InvalidRequest, NotFound
+from errors import Failure, InvalidRequest, NotFound
 from settings import ExportSettings, SesamSettings, host_storage, settings
-from storage import BlobContainer, open_container, open_export_queue
-from telemetry import tell
+from storage import BlobContainer, app_identity, open_container, open_export_queue
+from telemetry import tell, warn
+from training_export.asset import SCOPE, DataAssets
 from training_export.publisher import SesamNode
 from training_export.runs import Run, RunRecord
 from training_export.snapshot import Export, run_export
@@ -38,9 +39,21 @@ class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pin: bool | None = None
 
 
-def request_all() -> list[Message]:
-    """Queue a run of every configured export (the timer)."""
-    return [request_run(name) for name in settings().exports]
+def request_all() -> None:
+    """Queue a run of every configured export (the timer): one that fails keeps back no other.
+
+    Raises:
+        Failure: the last one, after all were tried.
+    """
+    failed: Failure | None = None
+    for name in settings().exports:
+        try:
+            request_run(name)
+        except Failure as failure:
+            warn("not-queued", export=name, reason=failure.detail)
+            failed = failure
+    if failed:
+        raise failed
 
 
 def request_run(name: str) -> Message:
@@ -135,11 +148,19 @@ def _export(name: str) -> Export:
         node=_node(given.sesam),
         versions=_versions(name),
         record=RunRecord(_container(), name, _now),
-        now=_now,
         monotonic=time.monotonic,
         sleep=time.sleep,
         models=[model for model, its in given.models.items() if its.contract == name],
+        register=_assets().register if given.azure_ml else None,
     )
+
+
+@cache
+def _assets() -> DataAssets:
+    given = settings()
+    assert given.azure_ml  # noqa: S101  # asked only where it is set
+    identity = app_identity(given.storage.client_id)
+    return DataAssets(given.azure_ml, lambda: identity.get_token(SCOPE).token, time.monotonic)
 
 
 def _settings_of(name: str) -> ExportSettings:

@@ -2,13 +2,16 @@
 
 What the real engine does decides (facts/azureml.md §5; tests/integration/training_export proves it with
 mltable 1.7.0): without `support_multi_line` a quoted line break splits a row in silence; a cell that does not
-convert becomes None in silence; an int column with an empty cell becomes a double.
+convert becomes None in silence, a time beyond nanoseconds included; an int column with an empty cell becomes
+a double; names are trimmed; a table without header keeps the names Column1, Column2 …
 """
 
+import codecs
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from contract.documents import Manifest
 from contract.facts import ColumnFacts
 from contract.values import LARGEST_EXACT
 from training_export.csv_scan import Dialect
@@ -31,27 +34,44 @@ _DATETIME_FORMATS = [
 ]
 
 
-def mltable(columns: Sequence[ColumnFacts], dialect: Dialect, formats: Sequence[str]) -> str | None:
-    """Write the MLTable (YAML, of which JSON is a part); None where the engine cannot read the dialect."""
-    if "parquet" in formats:
-        return _document("./data.parquet", [{"read_parquet": {"include_path_column": False}}])
+def mltable(manifest: Manifest) -> str | None:
+    """Write the MLTable (YAML, of which JSON is a part); None where the engine would not read the data right.
+
+    With Parquet beside the CSV it points there, and there is always one.
+    """
+    if "parquet" in manifest.formats:
+        # The file itself keeps every integer; a data frame has no integers with gaps.
+        steps = [{"read_parquet": {"include_path_column": False}}]
+        texts = [c.name for c in manifest.columns if c.type == "integer" and _type(c) == "string"]
+        texts_only: list[dict[str, Any]] = [{"columns": [name], "column_type": "string"} for name in texts]
+        return _document(
+            "./data.parquet", [*steps, *([{"convert_column_types": texts_only}] if texts else [])]
+        )
+    dialect = Dialect(**manifest.dialect)  # type: ignore[arg-type]  # as it was written
     encoding = _ENCODINGS.get(_codec(dialect.encoding))
-    if encoding is None or dialect.quotechar != '"' or dialect.escapechar or not dialect.doublequote:
+    if encoding is None or not _is_readable(dialect, manifest.columns):
         return None
     read = {
         "delimiter": dialect.delimiter,
         "encoding": encoding,
-        "header": "all_files_same_headers" if dialect.include_header else "no_header",
+        "header": "all_files_same_headers",
         "empty_as_string": False,
         "infer_column_types": False,
         "support_multi_line": True,
     }
-    steps: list[dict[str, Any]] = [{"read_delimited": read}]
-    if not dialect.include_header:
-        names = [{"source": f"Column{at}", "new_name": column.name} for at, column in enumerate(columns, 1)]
-        steps.append({"rename_columns": names})
-    steps.append({"convert_column_types": _conversions(columns)})
-    return _document("./data.csv", steps)
+    conversions = [{"columns": [column.name], "column_type": _type(column)} for column in manifest.columns]
+    return _document("./data.csv", [{"read_delimited": read}, {"convert_column_types": conversions}])
+
+
+def _is_readable(dialect: Dialect, columns: Sequence[ColumnFacts]) -> bool:
+    return (
+        dialect.quotechar == '"'
+        and dialect.doublequote
+        and dialect.escapechar is None
+        and dialect.lineterminator != "\r"
+        and dialect.include_header
+        and all(column.name == column.name.strip() for column in columns)
+    )
 
 
 def _document(path: str, transformations: list[dict[str, Any]]) -> str:
@@ -61,13 +81,7 @@ def _document(path: str, transformations: list[dict[str, Any]]) -> str:
 
 
 def _codec(encoding: str) -> str:
-    import codecs
-
     return codecs.lookup(encoding).name.removesuffix("-sig")
-
-
-def _conversions(columns: Sequence[ColumnFacts]) -> list[dict[str, Any]]:
-    return [{"columns": [column.name], "column_type": _type(column)} for column in columns]
 
 
 def _type(column: ColumnFacts) -> Any:
@@ -84,8 +98,15 @@ def _type(column: ColumnFacts) -> Any:
         case "boolean":
             true, false = ("true", "false") if column.spelling == "true" else ("True", "False")
             return {"boolean": {"mismatch_as": "error", "true_values": [true], "false_values": [false]}}
+        case "date" | "datetime" if not fits_nanoseconds(column):
+            return "string"
         case "date":
             return {"datetime": {"formats": ["%Y-%m-%d"]}}
         case "datetime":
             return {"datetime": {"formats": _DATETIME_FORMATS}}
     return "string"
+
+
+def fits_nanoseconds(column: ColumnFacts) -> bool:
+    """Say whether 64 bits of nanoseconds since 1970, which pandas and Arrow hold, reach all its times."""
+    return str(column.minimum) >= "1678" and str(column.maximum) < "2262"

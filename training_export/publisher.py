@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
+import urllib3
 from urllib3.exceptions import HTTPError
 
 from errors import Fault, NodeRefused, NodeUnavailable, SnapshotFailed, requests_fault
@@ -64,11 +65,13 @@ class SesamNode:
         self._jwt = settings.jwt.get_secret_value()
         self._monotonic = monotonic
         self._session = requests.Session()
-        self._session.verify = settings.verify_tls
+        self._verify = settings.verify_tls
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, WatchedAdapter())
         if not settings.verify_tls:
-            log.warning("sesam.verify_tls is off: whoever sits between could read the token and alter data")
+            # Said once and by name, rather than by a warning of urllib3's at every request.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            log.warning("sesam.verify_tls is false: whoever sits between could read the token and alter data")
 
     @property
     def host(self) -> str:
@@ -112,6 +115,7 @@ class SesamNode:
                 headers={"Accept-Encoding": "identity", "Accept": "text/csv, application/json"},
                 auth=self._authorize,
                 stream=True,
+                verify=self._verify,  # of the session, REQUESTS_CA_BUNDLE in the environment would undo it
                 allow_redirects=False,
                 timeout=(CONNECT_S, read_s),
             )
@@ -196,12 +200,12 @@ def _body(answer: requests.Response, exchange: Exchange, path: str) -> Iterator[
     try:
         yield from answer.raw.stream(CHUNK_BYTES, decode_content=False)
     except (HTTPError, OSError) as error:
-        raise NodeUnavailable(
-            f"The answer to GET {path} broke off ({type(error).__name__}): nothing was published."
-        ) from None
-    finally:
-        cut = exchange.cut
-    if cut:
+        if not exchange.cut:
+            raise NodeUnavailable(
+                f"The answer to GET {path} broke off ({type(error).__name__}): nothing was published."
+            ) from None
+    # Cut by ourselves, it ends either way: with an error, or as an unframed body that looks whole.
+    if exchange.cut:
         raise NodeUnavailable(f"The answer to GET {path} was not whole after {DEADLINE_S:.0f} s.")
 
 

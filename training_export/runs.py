@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from contract.documents import decode, encode
-from errors import Failure, StorageDown
+from errors import Failure, UnderWay
 from storage import Container, Lease, run_blob
 
 LEASE_S = 60
@@ -30,10 +30,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     finished: str | None = None
     version: str | None = None
     detail: str = ""
-
-
-class UnderWay(StorageDown):
-    """This very run is under way elsewhere, or was killed less than a lease ago. Trying again settles it."""
 
 
 class RunRecord:

@@ -6,9 +6,8 @@ speaks against its data fails the run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -19,6 +18,7 @@ from contract.differences import differences
 from contract.documents import SCHEMA_VERSION, Manifest
 from errors import Conflict, Failure
 from settings import ExportSettings
+from training_export import parquet
 from training_export.csv_scan import Dialect, Scanned, scan
 from training_export.guards import dialect_of, expected_columns, reasons_to_hold
 from training_export.mltable import mltable
@@ -49,8 +49,8 @@ class Node(Protocol):
 class Export:
     """An export and the wires it runs on.
 
-    `models` are those whose contract is this export; `register` tells Azure ML of a published version and
-    gives a note where that failed; `monotonic` and `sleep` time the retries.
+    `models` are those whose contract is this export; `register` tells Azure ML of a published version, gives
+    a note where that failed and raises nothing; `monotonic` and `sleep` time the retries.
     """
 
     name: str
@@ -58,7 +58,6 @@ class Export:
     node: Node
     versions: Versions
     record: RunRecord
-    now: Callable[[], datetime]
     monotonic: Callable[[], float]
     sleep: Callable[[float], None]
     models: Sequence[str] = ()
@@ -76,6 +75,7 @@ class _Pass:
     dialect: Dialect
     scanned: Scanned
     staging: Staging
+    notes: list[str]
 
 
 def run_export(export: Export, run: str, *, last_try: bool) -> Run:
@@ -132,17 +132,18 @@ def _with_retries(export: Export, attempt: Callable[[], Run]) -> Run:
 
 
 def _snapshot(export: Export, run: str, started: str) -> Run:
+    if "parquet" in export.settings.formats:
+        parquet.require_pyarrow()
     pipe = export.node.pipe(export.settings.pipe)
     dialect = dialect_of(export.settings, pipe.sink)
     expected = expected_columns(export.settings, pipe.sink, dialect)
     version = export.versions.new_id()
-    with ExitStack() as open_:
-        staging = open_.enter_context(export.versions.stage(version))
-        published = open_.enter_context(
-            export.node.published(export.settings.pipe, allow_unframed=export.settings.allow_unframed)
-        )
-        scanned = scan(staging.passing(published.chunks), dialect, expected)
-        passed = _Pass(version, started, pipe, published.headers, dialect, scanned, staging)
+    unframed = export.settings.allow_unframed
+    with export.versions.stage(version) as staging:
+        with export.node.published(export.settings.pipe, allow_unframed=unframed) as published:
+            scanned = scan(staging.passing(published.chunks), dialect, expected)
+        notes = [pipe.note] if pipe.note else []
+        passed = _Pass(version, started, pipe, published.headers, dialect, scanned, staging, notes)
         return _settle(export, run, passed)
 
 
@@ -156,20 +157,29 @@ def _settle(export: Export, run: str, passed: _Pass) -> Run:
         return _settled_before(export, run, passed, same)
     if passed.staging.commit("text/csv") is None:
         raise Conflict(f"There is data of version {manifest.version} already: start the export again.")
-    table = mltable(manifest.columns, passed.dialect, manifest.formats)
+    if "parquet" in manifest.formats:
+        _write_parquet(export, manifest, passed.dialect)
+    table = mltable(manifest)
     export.versions.write(manifest, contract, table)
+    if table is None:
+        passed.notes.append(
+            "no MLTable: Azure ML's engine would misread this dialect; add parquet to formats"
+        )
     return _publish(export, run, passed, manifest)
+
+
+def _write_parquet(export: Export, manifest: Manifest, dialect: Dialect) -> None:
+    with export.versions.stage(manifest.version, "parquet") as sink:
+        parquet.write_parquet(export.versions.data(manifest.version), manifest, dialect, sink)
+        sink.commit(parquet.CONTENT_TYPE)
 
 
 def _settled_before(export: Export, run: str, passed: _Pass, same: Manifest) -> Run:
     if same.state == "held":
         detail = "; ".join(["The same content is held already", *same.held_because, _how_to_publish(same)])
         return _ended(export, run, passed.started, "held", version=same.version, detail=detail)
-    export.versions.advance(same.version)
-    export.versions.adopt_first(export.models, same)
-    return _ended(
-        export, run, passed.started, "unchanged", version=same.version, detail="; ".join(_notes(passed))
-    )
+    notes = passed.notes + _spread(export, same)
+    return _ended(export, run, passed.started, "unchanged", version=same.version, detail="; ".join(notes))
 
 
 def _same_content(export: Export, manifest: Manifest, previous: Manifest | None) -> Manifest | None:
@@ -183,18 +193,29 @@ def _same_content(export: Export, manifest: Manifest, previous: Manifest | None)
 
 
 def _publish(export: Export, run: str, passed: _Pass, manifest: Manifest) -> Run:
-    notes = _notes(passed)
+    notes = passed.notes
     if manifest.state == "held":
         detail = "; ".join([*manifest.held_because, *manifest.differences, _how_to_publish(manifest), *notes])
         return _ended(export, run, passed.started, "held", version=manifest.version, detail=detail)
+    notes += _spread(export, manifest)
+    detail = "; ".join([*manifest.differences, *notes])
+    return _ended(export, run, passed.started, "published", version=manifest.version, detail=detail)
+
+
+def _spread(export: Export, manifest: Manifest) -> list[str]:
+    """Make a published version known to all who wait for it; a run that was killed before is made up for."""
+    notes = []
     if not export.versions.advance(manifest.version):
-        notes.append("latest is pinned, or further already: it was not moved")
+        latest = export.versions.latest()
+        if latest and latest.version != manifest.version:
+            notes.append(
+                f"latest stays at {latest.version}, which is {'pinned' if latest.pinned else 'newer'}"
+            )
     export.versions.adopt_first(export.models, manifest)
     if export.register:
         notes += filter(None, [export.register(manifest)])
     export.versions.retire(export.settings.keep_versions)
-    detail = "; ".join([*manifest.differences, *notes])
-    return _ended(export, run, passed.started, "published", version=manifest.version, detail=detail)
+    return notes
 
 
 def _manifest(export: Export, passed: _Pass, contract: Contract, previous: Manifest | None) -> Manifest:
@@ -228,10 +249,6 @@ def _manifest(export: Export, passed: _Pass, contract: Contract, previous: Manif
     if previous is None:
         return manifest
     return msgspec.structs.replace(manifest, differences=differences(previous, manifest))
-
-
-def _notes(passed: _Pass) -> list[str]:
-    return [passed.pipe.note] if passed.pipe.note else []
 
 
 def _how_to_publish(held: Manifest) -> str:

@@ -6,16 +6,18 @@ version or the new one, and nothing here needs a lock.
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import msgspec
 
 from contract.contract import Contract
-from contract.documents import Adoption, Latest, Manifest, decode, encode
+from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version
+from contract.schema import json_schema
 from errors import Conflict, NotFound, StorageDown
 from storage import (
+    GOLDEN_PREFIX,
     Container,
     adoption_blob,
     contract_blob,
@@ -24,6 +26,7 @@ from storage import (
     manifest_blob,
     manifests_prefix,
     mltable_blob,
+    schema_blob,
     snapshots_prefix,
 )
 from training_export.staging import Staging
@@ -51,9 +54,10 @@ class Versions:
     def ids(self) -> list[str]:
         """List the versions that exist, oldest first."""
         prefix = manifests_prefix(self._export)
-        return sorted(
+        names = (
             blob.name.removeprefix(prefix).removesuffix(".json") for blob in self._container.list(prefix)
         )
+        return sorted(filter(is_version, names))
 
     def manifest(self, version: str) -> Manifest:
         """Read a version's manifest.
@@ -71,7 +75,7 @@ class Versions:
 
     def find(self, version: str) -> Manifest | None:
         """Read a version's manifest; None where there is no such version."""
-        blob = self._container.read(manifest_blob(self._export, version))
+        blob = self._container.read(manifest_blob(self._export, version)) if is_version(version) else None
         return None if blob is None else decode(blob.data, Manifest)
 
     def latest(self) -> Latest | None:
@@ -93,8 +97,12 @@ class Versions:
         """Begin the data of a version."""
         return Staging(self._container, data_blob(self._export, version, format), secrets.token_hex(4))
 
+    def data(self, version: str) -> Iterator[bytes]:
+        """Stream a version's committed CSV."""
+        return self._container.download(data_blob(self._export, version))
+
     def write(self, manifest: Manifest, contract: Contract, mltable: str | None) -> None:
-        """Make a version of committed data: MLTable, contract, and the manifest last.
+        """Make a version of committed data: MLTable, contract, its JSON Schema, and the manifest last.
 
         Raises:
             Conflict: there is such a version already; its id is random, so this is nobody's plan.
@@ -102,6 +110,7 @@ class Versions:
         if mltable is not None:
             self._container.create(mltable_blob(self._export, manifest.version), mltable.encode(), YAML)
         self._container.create(contract_blob(contract.id), contract.to_json())
+        self._container.create(schema_blob(self._export, manifest.version), json_schema(contract))
         if self._container.create(manifest_blob(self._export, manifest.version), encode(manifest)) is None:
             raise Conflict(f"The version {manifest.version} exists already: start the export again.")
 
@@ -209,6 +218,11 @@ class Versions:
     def _remove_data(self, version: str) -> None:
         for blob in list(self._container.list(f"{snapshots_prefix(self._export)}{version}/")):
             self._container.delete(blob.name)
+        self._container.delete(schema_blob(self._export, version))
+        # Golden rows are of the version's own customers: they leave with it.
+        for blob in list(self._container.list(GOLDEN_PREFIX)):
+            if blob.name.endswith(f"/{version}.json"):
+                self._container.delete(blob.name)
 
 
 def _time_of(version: str) -> datetime:

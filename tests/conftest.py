@@ -1,4 +1,4 @@
-"""What the integration tests stand on: a real storage server."""
+"""What tests share: a real storage server."""
 
 from collections.abc import Iterator
 from uuid import uuid4

@@ -1,0 +1,109 @@
+"""Registering a data asset: what is sent, twice is no error, and a failure is only a note."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from contract.documents import Manifest
+from settings import AzureMLSettings
+from tests.exports import Bench, rows
+from tests.rogue import Rogue, Scene, answer, drip, reset, silent
+from training_export import asset
+from training_export.asset import DataAssets
+
+WORKSPACE = AzureMLSettings(
+    subscription="1-2-3", resource_group="rg one", workspace="churn", datastore="training"
+)
+TOKEN = "planted-token"
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    bench = Bench()
+    return bench.versions.manifest(str(bench.run(rows(10)).version))
+
+
+def register(
+    manifest: Manifest, *script: Scene, token: Callable[[], str] = lambda: TOKEN
+) -> tuple[Rogue, str]:
+    with Rogue(*script) as server:
+        base = f"http://localhost:{server.port}"
+        note = DataAssets(WORKSPACE, token, time.monotonic, base).register(manifest)
+    return server, note
+
+
+@pytest.mark.statement("azureml-45", "azureml-47")
+def test_a_version_is_registered_under_its_own_id_with_its_contract(manifest: Manifest) -> None:
+    server, note = register(manifest, answer(201, b"{}"))
+    assert note == ""
+    (request,) = server.received
+    assert request.method == "PUT"
+    assert request.target == (
+        "/subscriptions/1-2-3/resourceGroups/rg%20one/providers/Microsoft.MachineLearningServices"
+        f"/workspaces/churn/data/customers/versions/{manifest.version}?api-version=2025-12-01"
+    )
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    told = json.loads(request.body)["properties"]
+    uri = (
+        "azureml://subscriptions/1-2-3/resourcegroups/rg one/workspaces/churn/datastores/training"
+        f"/paths/snapshots/customers/{manifest.version}/"
+    )
+    assert (told["dataType"], told["dataUri"], told["referencedUris"]) == ("mltable", uri, [uri])
+    assert told["tags"]["contract_id"] == manifest.contract_id
+    assert told["tags"]["sha256"] == manifest.sha256
+    assert all(isinstance(tag, str) for tag in told["tags"].values())
+
+
+@pytest.mark.statement("azureml-47")
+@pytest.mark.parametrize("status", [400, 409])
+def test_registering_twice_is_no_error(manifest: Manifest, status: int) -> None:
+    server, note = register(manifest, answer(status), answer(200))
+    assert note == ""
+    assert [request.method for request in server.received] == ["PUT", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ([answer(400), answer(404)], "answered 400"),
+        ([answer(401)], "AzureML Data Scientist"),
+        ([answer(403)], "AzureML Data Scientist"),
+        ([answer(404)], "answered 404"),
+        ([answer(500)], "answered 500"),
+        ([answer(302, headers={"Location": "http://elsewhere.example"})], "answered 302"),
+        ([reset()], "no connection"),
+        ([silent], "no"),
+        ([drip(b"HTTP/1.1 200 OK\r\nX: a")], "no"),
+    ],
+    ids=range(9),
+)
+def test_a_failure_is_a_note(
+    manifest: Manifest, script: list[Scene], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asset, "DEADLINE_S", 0.3)
+    _, note = register(manifest, *script)
+    assert note.startswith(f"data asset customers:{manifest.version} not registered: ")
+    assert told in note
+    assert "planted" not in note
+
+
+def test_without_a_token_there_is_a_note_and_nothing_is_sent(manifest: Manifest) -> None:
+    def refused() -> str:
+        raise RuntimeError("planted")
+
+    server, note = register(manifest, answer(201), token=refused)
+    assert "no token (RuntimeError)" in note
+    assert "planted" not in note
+    assert server.received == []
+
+
+def test_a_version_without_mltable_is_a_folder() -> None:
+    bench = Bench()
+    bench.set(lineterminator="\r")
+    run = bench.run(b"_id\r1\r")
+    server, _ = register(bench.versions.manifest(str(run.version)), answer(201))
+    told = json.loads(server.received[0].body)["properties"]
+    assert told["dataType"] == "uri_folder"
+    assert "referencedUris" not in told

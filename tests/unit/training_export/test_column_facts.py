@@ -1,0 +1,339 @@
+"""Facts of a column: typed by lossless rules over all its cells, told without telling persons."""
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, ColumnFacts, ColumnType
+from contract.values import READERS
+from training_export.column_facts import FEW, ColumnScan
+from training_export.column_values import MOST_BINS, VALUES, Spread
+
+
+def facts(cells: Iterable[str], name: str = "x", batch: int = 512) -> ColumnFacts:
+    column, cells = ColumnScan(name), list(cells)
+    for at in range(0, len(cells), batch):
+        column.add(tuple(cells[at : at + batch]))
+    return column.facts()
+
+
+# ---- types
+
+
+@pytest.mark.fault(35)
+@pytest.mark.statement("azureml-46")
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "-5", "0", ""], "integer"),
+        (["1", "2.5", "1e5"], "number"),
+        (["0150", "0252"], "string"),
+        (["1_000"], "string"),
+        ([" 12"], "string"),
+        (["12 "], "string"),
+        (["٣"], "string"),
+        (["NA", "1"], "string"),
+        (["NaN", "1.5"], "string"),
+        (["+1"], "string"),
+        (["1,5", "2,5"], "string"),
+        (["[1", "2]"], "string"),
+        (["1", "2,3"], "string"),
+        (["-0", "1"], "number"),
+        (["1e400"], "string"),
+        (["9223372036854775807"], "integer"),
+        (["9223372036854775808"], "string"),
+        (["9007199254740993", "0.5"], "string"),
+        (["true", "false", ""], "boolean"),
+        (["True", "False"], "boolean"),
+        (["true", "True"], "string"),
+        (["TRUE"], "string"),
+        (["true", "1"], "string"),
+        (["2026-02-28"], "date"),
+        (["2026-02-29"], "string"),
+        (["2026-02-28", "2026-02-28T10:00:00Z"], "string"),
+        (["2026-02-28T10:00:00Z", "2026-02-28 10:00:00.123456789+01:00"], "datetime"),
+        (["2026-02-28T25:00:00Z"], "string"),
+        (["", ""], "string"),
+        ([], "string"),
+    ],
+)
+def test_a_column_has_the_narrowest_type_that_loses_nothing(cells: list[str], kind: ColumnType) -> None:
+    assert facts(cells).type == kind
+
+
+def many(kind: str) -> list[str]:
+    source = random.Random(7)
+    make: dict[str, Callable[[], str]] = {
+        "integer": lambda: str(source.randrange(-(10**9), 10**9)),
+        "number": lambda: repr(source.gauss(0, 1)),
+        "date": lambda: f"{source.randrange(1000, 9999)}-{source.randrange(1, 13):02}-01",
+        "datetime": lambda: f"2026-01-{source.randrange(1, 29):02}T10:00:00.{source.randrange(10**9):09}Z",
+        "string": lambda: f"n{source.random()}",
+    }
+    return [make[kind]() for _ in range(3 * FEW)]
+
+
+@pytest.mark.fault(36)
+@pytest.mark.parametrize(
+    ("kind", "last", "wanted"),
+    [
+        ("integer", "12", "integer"),
+        ("integer", "1.5", "number"),
+        ("integer", "0150", "string"),
+        ("integer", "2026-01-01", "string"),
+        ("number", "x", "string"),
+        ("number", "9007199254740993", "string"),
+        ("date", "2026-02-30", "string"),
+        ("date", "2026-02-01T10:00:00Z", "string"),
+        ("datetime", "2026-01-01T10:00:005.Z", "string"),
+        ("datetime", "2026-01-01T10:00:00+01:00", "datetime"),
+        ("string", "1", "string"),
+    ],
+)
+def test_the_very_last_cell_can_change_the_type(kind: str, last: str, wanted: str) -> None:
+    cells = many(kind)
+    assert facts(cells).type == kind
+    assert facts([*cells, last]).type == wanted
+
+
+def test_integers_beyond_a_doubles_digits_never_become_numbers() -> None:
+    cells = [str(2**53 + n) for n in range(3 * FEW)]
+    assert facts(cells).type == "integer"
+    assert facts([*cells, "0.5"]).type == "string"
+
+
+CELLS = st.one_of(
+    st.integers(-(2**65), 2**65).map(str),
+    st.floats(allow_nan=True).map(repr),
+    st.floats(allow_nan=False, allow_infinity=False).map(lambda x: f"{x:.3e}"),
+    st.dates().map(str),
+    st.datetimes().map(lambda t: t.isoformat() + "Z"),
+    st.datetimes().map(lambda t: t.isoformat(" ")),
+    st.from_regex(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,10})?(Z|\+0[0-9]:30)?",
+        fullmatch=True,
+    ),
+    st.from_regex(r"-?0?[0-9]{1,20}(\.[0-9]{0,3})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.text(alphabet="0123456789.,-+eE_ []tTruefalsZ:٣\t", min_size=1, max_size=12),
+)
+
+
+@pytest.mark.fault(35)
+@given(st.lists(CELLS, min_size=1, max_size=5), st.sampled_from(sorted(VALUES)))
+@example(["2015-01-01T00:00:005.Z", "2015-01-01T00:00:00.Z5"], "datetime")
+@example(["0001-01-01T00:00:00+05:00"], "datetime")
+@example(["9999-12-31T23:59:59-05:00"], "datetime")
+@example(["1", "2,3"], "integer")
+@example(["1\t", "2"], "integer")
+def test_a_batch_is_read_exactly_as_its_cells_are(cells: list[str], kind: ColumnType) -> None:
+    one_by_one = [READERS[kind](cell) for cell in cells]
+    at_once = VALUES[kind](cells)
+    assert (at_once is None) == (None in one_by_one)
+    if at_once is not None and kind in ("integer", "number"):
+        assert list(at_once) == one_by_one
+
+
+# ---- counts, ranges, moments
+
+
+def test_empties_are_counted_and_are_no_value() -> None:
+    told = facts(["a", "", "b", "", ""])
+    assert (told.empties, told.distinct) == (3, 2)
+    told = facts(["", *many("number"), ""])
+    assert (told.type, told.empties) == ("number", 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, FEW])
+def test_few_different_cells_are_counted_exactly(count: int) -> None:
+    told = facts([f"v{n}" for n in range(count)] * 3)
+    assert (told.distinct, told.distinct_error) == (count, 0.0)
+
+
+@pytest.mark.parametrize("count", [FEW + 1, 20_000, 100_000])
+def test_many_different_cells_are_estimated_within_the_error_that_is_told(count: int) -> None:
+    told = facts([f"v{n}" for n in range(count)] + [f"v{n}" for n in range(0, count, 2)])
+    assert told.distinct is not None
+    assert 0 < told.distinct_error < 0.025
+    assert abs(told.distinct - count) <= 5 * told.distinct_error * count
+
+
+def test_an_estimate_is_never_above_the_rows() -> None:
+    told = [facts([f"{seed}-{n}" for n in range(FEW + 10)]).distinct for seed in range(20)]
+    assert max(filter(None, told)) <= FEW + 10
+
+
+@given(st.lists(st.floats(-1e15, 1e15, allow_nan=False), min_size=2, max_size=60))
+def test_mean_and_deviation_are_those_of_the_numbers(values: list[float]) -> None:
+    told = facts([repr(value) for value in values], batch=7)
+    assert told.mean is not None
+    assert told.deviation is not None
+    scale = max(abs(value) for value in values) or 1.0
+    assert math.isclose(told.mean, statistics.fmean(values), rel_tol=1e-9, abs_tol=scale * 1e-9)
+    assert math.isclose(told.deviation, statistics.stdev(values), rel_tol=1e-6, abs_tol=scale * 1e-9 + 1e-150)
+    assert (told.minimum, told.maximum) == (min(values), max(values))
+
+
+def test_the_deviation_survives_a_large_offset() -> None:
+    source = random.Random(3)
+    values = [1e9 + source.random() for _ in range(3 * FEW)]
+    told = facts(map(repr, values))
+    assert told.deviation == pytest.approx(statistics.stdev(values), rel=1e-6)
+    assert told.mean == pytest.approx(statistics.fmean(values), rel=1e-15)
+
+
+def test_numbers_at_the_end_of_the_doubles_are_told_without_infinities() -> None:
+    told = facts(["1e308", "-1e308", "1.7976931348623157e308"] * 3)
+    assert told.mean is not None
+    assert math.isfinite(told.mean)
+    assert told.deviation is None
+    assert told.histogram is not None
+    assert all(math.isfinite(edge) for edge in told.histogram.edges)
+
+
+def test_times_are_told_in_their_canonical_text() -> None:
+    told = facts(["2026-01-01 10:00:00+02:00", "2026-01-01T09:00:00.500Z", "2026-01-01T08:00:00.1"])
+    assert (told.minimum, told.maximum) == ("2026-01-01T08:00:00Z", "2026-01-01T09:00:00.5Z")
+    told = facts(["2026-03-01", "2025-12-31"])
+    assert (told.minimum, told.maximum) == ("2025-12-31", "2026-03-01")
+
+
+def test_the_ninth_digit_of_a_second_decides_the_range() -> None:
+    cells = [f"2026-01-01T10:00:00.{n:09}Z" for n in random.Random(1).sample(range(10, 10**6), 3 * FEW)]
+    told = facts(["2026-01-01T10:00:00.000000002Z", *cells, "2026-01-01T10:00:00.000000001Z"])
+    assert told.minimum == "2026-01-01T10:00:00.000000001Z"
+
+
+# ---- histograms
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, 2.0, 3.0],
+        [5.0] * 10,
+        [0.0, 1e-300, 1e300],
+        [-1e308, 1e308],
+        [5e-324, 0.0],
+        [1e15, 1e15 + 0.125],
+        [float(n) for n in range(1000)],
+        [-3.5, -0.0, 0.0, 2.25],
+    ],
+)
+def test_a_histogram_counts_every_value_between_its_edges(values: list[float]) -> None:
+    spread = Spread()
+    for at in range(0, len(values), 3):
+        spread.add(sorted(values[at : at + 3]))
+    told = spread.histogram()
+    assert sum(told.counts) == len(values)
+    assert len(told.edges) == len(told.counts) + 1 <= MOST_BINS + 1
+    assert list(told.edges) == sorted(told.edges)
+    assert told.edges[0] <= min(values) <= max(values) <= told.edges[-1]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50, unique=True))
+def test_each_bin_holds_what_lies_between_its_edges(values: list[float]) -> None:
+    spread = Spread()
+    for at in range(0, len(values), 7):
+        spread.add(sorted(values[at : at + 7]))
+    told = spread.histogram()
+    counts = [
+        sum(low <= value < high for value in values)
+        for low, high in zip(told.edges, told.edges[1:], strict=False)
+    ]
+    counts[-1] += values.count(told.edges[-1])
+    assert list(told.counts) == counts
+
+
+def test_few_and_many_different_cells_are_told_alike() -> None:
+    source = random.Random(5)
+    cells = [str(source.randrange(1000)) for _ in range(20_000)]
+    few = facts(cells)
+    beyond = facts([*cells, *map(str, range(1000, 1000 + 2 * FEW))])
+    assert few.histogram is not None
+    assert beyond.histogram is not None
+    assert sum(few.histogram.counts) == 20_000
+    assert sum(beyond.histogram.counts) == 20_000 + 2 * FEW
+    assert beyond.maximum == 999 + 2 * FEW
+
+
+# ---- text
+
+
+def test_text_that_rows_share_is_told_as_categories_most_common_first() -> None:
+    told = facts(["b"] * 30 + ["a"] * 60 + ["c"] * 5 + ["once"] + [""])
+    assert told.categories is not None
+    assert [(c.value, c.count) for c in told.categories] == [("a", 60), ("b", 30), ("c", 5)]
+    assert (told.rare, told.empties, told.distinct) == (1, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "categorical"),
+    [
+        ([f"v{n}" for n in range(MOST_CATEGORIES)] * FEWEST_SEEN, True),
+        ([f"v{n}" for n in range(MOST_CATEGORIES + 1)] * FEWEST_SEEN, False),
+        (["a"] * 4, False),
+        (["a"] * 95 + [f"v{n}" for n in range(5)], True),
+        (["a"] * 94 + [f"v{n}" for n in range(6)], False),
+        (["true"] * 9 + ["false"] * 9, True),
+    ],
+)
+def test_a_column_is_categorical_when_few_values_make_up_nearly_all_rows(
+    cells: list[str], categorical: bool
+) -> None:
+    assert (facts(cells).categories is not None) == categorical
+
+
+@pytest.mark.statement("sesam-39")
+def test_a_value_that_few_rows_hold_stands_nowhere_in_the_facts() -> None:
+    names = [f"Name{n}" for n in range(50)]
+    shared = ["Oslo"] * 2000
+    for cells in (names, [*shared, *names[:4]], [f"{name}{n}" for n in range(100) for name in names]):
+        assert "Name" not in str(facts(cells))
+
+
+def test_text_tells_its_lengths() -> None:
+    told = facts(["a", "bbb", "", "Å" * 10])
+    assert (told.shortest, told.longest) == (1, 10)
+    assert (told.minimum, told.maximum, told.mean) == (None, None, None)
+    told = facts([*many("string"), "x" * 5000])
+    assert told.longest == 5000
+    assert told.histogram is not None
+    assert sum(told.histogram.counts) == 3 * FEW + 1
+
+
+@pytest.mark.parametrize("repeat", [1, FEW])
+@pytest.mark.parametrize(
+    ("patterns", "spelling"),
+    [
+        (["~:crm:{}"], "tagged"),
+        (["crm:{}"], "full"),
+        (["crm:{}", "web:{}"], "full"),
+        (["{}x"], "bare"),
+        (["crm:{}", "~:crm:{}"], "bare"),
+        (["crm:{}", "{}x"], "bare"),
+    ],
+)
+def test_the_spelling_is_that_of_every_cell(patterns: Sequence[str], spelling: str, repeat: int) -> None:
+    cells = [pattern.format(n) for n in range(2 * repeat) for pattern in patterns]
+    assert facts(cells).spelling == spelling
+    assert facts([*cells, "plain"]).spelling == "bare"
+
+
+def test_booleans_tell_which_spelling_they_have() -> None:
+    assert facts(["true", "false"]).spelling == "true"
+    assert facts(["False"]).spelling == "True"
+
+
+@pytest.mark.statement("sesam-39")
+@pytest.mark.parametrize("count", [3, 3 * FEW])
+def test_of_the_id_only_counts_are_told(count: int) -> None:
+    told = facts([f"crm:{n}" for n in range(count)] * 6, name="_id")
+    assert told == ColumnFacts(
+        name="_id", type="string", empties=0, distinct=told.distinct, distinct_error=told.distinct_error
+    )
+    assert facts(map(str, range(count)), name="_id").type == "string"

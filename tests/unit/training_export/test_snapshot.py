@@ -1,0 +1,363 @@
+"""One run of an export: what is published, held, unchanged or refused, and what the record says of it."""
+
+import pytest
+
+from contract.documents import Adoption, Manifest, decode
+from errors import DataRefused, Failure, NodeRefused, NodeUnavailable, UnderWay
+from storage import adoption_blob, data_blob
+from tests.exports import HEADER, Bench, rows, whole_version
+from training_export.csv_scan import Dialect
+from training_export.publisher import PipeFacts
+from training_export.runs import Run
+from training_export.snapshot import RETRY_S
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.statement("sesam-30", "sesam-37", "azureml-43", "P9")
+def test_a_whole_body_becomes_a_version_byte_for_byte(bench: Bench) -> None:
+    body = rows(10)
+    run = bench.run(body)
+    assert (run.outcome, run.version) == ("published", bench.latest().version)
+    manifest = whole_version(bench.container, bench.latest().version)
+    assert b"".join(bench.container.download(data_blob("customers", manifest.version))) == body
+    assert (manifest.rows, manifest.bytes, manifest.previous) == (10, len(body), None)
+    assert bench.record.last() == run
+
+
+@pytest.mark.statement("sesam-39")
+def test_the_manifest_tells_where_the_version_comes_from(bench: Bench) -> None:
+    bench.fake.headers = {"X-Dataset-Populated": "true", "X-Dataset-Generation": "7"}
+    bench.set(label="ChurnFlag")
+    bench.run()
+    manifest = whole_version(bench.container, bench.latest().version)
+    assert (manifest.pipe, manifest.node, manifest.label) == ("customers-csv", "node.example", "ChurnFlag")
+    assert manifest.headers == {"X-Dataset-Populated": "true", "X-Dataset-Generation": "7"}
+    assert manifest.started <= manifest.finished
+    assert manifest.dialect["lineterminator"] == "\r\n"
+    assert [column.type for column in manifest.columns] == ["string", "string", "integer", "boolean"]
+
+
+@pytest.mark.statement("sesam-37", "P10")
+@pytest.mark.fault(38)
+def test_the_same_content_is_unchanged_and_nothing_is_committed(bench: Bench) -> None:
+    first = bench.run(rows(10))
+    before = bench.names()
+    second = bench.run(rows(10))
+    assert (second.outcome, second.version) == ("unchanged", first.version)
+    assert bench.names() == before
+
+
+@pytest.mark.fault(38)
+def test_the_same_rows_in_another_order_are_a_version_that_says_so(bench: Bench) -> None:
+    bench.run(rows(10))
+    lines = rows(10).splitlines(keepends=True)
+    run = bench.run(b"".join([lines[0], *reversed(lines[1:])]))
+    assert run.outcome == "published"
+    assert whole_version(bench.container, bench.latest().version).differences == (
+        "the same rows in another order",
+    )
+
+
+def test_the_same_content_with_another_label_is_another_version(bench: Bench) -> None:
+    bench.run(rows(10))
+    bench.set(label="ChurnFlag")
+    assert bench.run(rows(10)).outcome == "published"
+    assert bench.run(rows(10)).outcome == "unchanged"
+
+
+@pytest.mark.fault(43)
+def test_versions_go_on_rising_when_the_clock_is_set_back(bench: Bench) -> None:
+    seen = []
+    for count in range(10, 15):
+        bench.clock.pass_(-86_400)
+        seen.append(str(bench.run(rows(count)).version))
+    assert seen == sorted(seen)
+    assert bench.latest().version == seen[-1]
+
+
+# ---- guards
+
+
+def held(bench: Bench, body: bytes) -> Run:
+    """Run on a first version of 10 rows; the run is held, `latest` stays, and it says how to publish it."""
+    first = bench.run(rows(10)).version
+    run = bench.run(body)
+    assert run.outcome == "held"
+    assert bench.latest().version == first
+    assert f'PUT /api/exports/customers/latest {{"version": "{run.version}"}}' in run.detail
+    manifest = whole_version(bench.container, str(run.version))
+    assert manifest.state == "held"
+    assert manifest.held_because
+    return run
+
+
+@pytest.mark.statement("sesam-35")
+@pytest.mark.fault(33, 37)
+def test_fewer_rows_than_min_rows_are_held(bench: Bench) -> None:
+    bench.set(max_shrink=0.01)
+    bench.set(min_rows=5)
+    assert "4 rows; min_rows is 5" in held(bench, rows(4)).detail
+
+
+@pytest.mark.statement("sesam-35")
+@pytest.mark.fault(33)
+def test_a_header_alone_is_held(bench: Bench) -> None:
+    assert "0 rows; min_rows is 1" in held(bench, HEADER).detail
+
+
+@pytest.mark.statement("sesam-35")
+@pytest.mark.fault(37)
+def test_a_shrunken_table_is_held_and_half_of_it_is_not(bench: Bench) -> None:
+    assert "rows fell from 10 to 4; max_shrink is 0.5" in held(bench, rows(4)).detail
+    assert bench.run(rows(5)).outcome == "published"
+
+
+@pytest.mark.fault(33)
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (b"_id,Name,ChurnFlag,Income", "another order: column 3 is 'ChurnFlag', expected 'Income'"),
+        (b"_id,Name,Wages,ChurnFlag", "'Income' missing; 'Wages' not expected"),
+    ],
+)
+def test_a_changed_header_is_held(bench: Bench, header: bytes, told: str) -> None:
+    body = rows(10).replace(HEADER.strip(), header)
+    assert f"the header changed: {told}" in held(bench, body).detail
+
+
+def test_a_changed_header_that_the_settings_ask_for_is_published(bench: Bench) -> None:
+    bench.run(rows(10))
+    bench.set(columns=("_id", "Name", "Wages", "ChurnFlag"))
+    assert bench.run(rows(10).replace(b"Income", b"Wages")).outcome == "published"
+
+
+@pytest.mark.statement("sesam-40")
+@pytest.mark.parametrize(
+    ("headers", "facts", "told"),
+    [
+        ({"x-dataset-populated": "False"}, PipeFacts(), "not populated"),
+        ({}, PipeFacts(trouble=("the pipe is disabled",)), "the pipe is disabled"),
+    ],
+)
+def test_a_node_that_doubts_its_own_data_is_believed(
+    bench: Bench, headers: dict[str, str], facts: PipeFacts, told: str
+) -> None:
+    bench.run(rows(10))
+    bench.fake.headers, bench.fake.facts = headers, facts
+    run = bench.run(rows(11))
+    assert run.outcome == "held"
+    assert told in run.detail
+
+
+@pytest.mark.statement("sesam-40")
+def test_what_the_token_may_not_ask_is_noted_and_stops_nothing(bench: Bench) -> None:
+    bench.fake.facts = PipeFacts(note="GET /api/pipes/customers-csv answered 403: pipe not checked")
+    run = bench.run()
+    assert run.outcome == "published"
+    assert "answered 403" in run.detail
+
+
+def test_the_same_content_is_held_once(bench: Bench) -> None:
+    run = held(bench, rows(4))
+    before = bench.names("snapshots/")
+    again = bench.run(rows(4))
+    assert (again.outcome, again.version) == ("held", run.version)
+    assert bench.names("snapshots/") == before
+
+
+def test_a_held_version_can_be_published_all_the_same(bench: Bench) -> None:
+    run = held(bench, rows(4))
+    moved = bench.versions.move(run.version, None)
+    assert (moved.version, moved.pinned) == (run.version, False)
+    assert bench.run(rows(5)).outcome == "published"
+    assert bench.latest().version > str(run.version)
+
+
+# ---- the pipe's dialect
+
+
+@pytest.mark.statement("sesam-34", "sesam-36")
+def test_the_pipes_own_words_are_taken_and_the_exports_beat_them(bench: Bench) -> None:
+    sink = {
+        "delimiter": ";",
+        "lineterminator": "\n",
+        "columns": ["_id", "Name"],
+        "escapechar": None,
+        "byte_order_mark": False,
+        "encoding": "utf-8",
+        "quotechar": 7,
+    }
+    bench.fake.facts = PipeFacts(sink=sink)
+    run = bench.run(b"_id;Name\n1;Per\n")
+    assert run.outcome == "published"
+    told = whole_version(bench.container, str(run.version)).dialect
+    assert Dialect(**told) == Dialect(delimiter=";", lineterminator="\n", byte_order_mark=False)  # type: ignore[arg-type]  # as it was written
+    bench.set(delimiter="|")
+    assert bench.run(b"_id|Name\n1|P;er\n").outcome == "published"
+    refused = bench.run(b"_id|Other\n1|Per\n")
+    assert refused.outcome == "failed"
+    assert "'Name' missing; 'Other' not expected" in refused.detail
+
+
+@pytest.mark.statement("sesam-34")
+def test_without_header_and_without_columns_nothing_is_guessed(bench: Bench) -> None:
+    bench.fake.facts = PipeFacts(sink={"include_header": False})
+    assert "set the export's columns" in bench.run(b"1,Per\r\n").detail
+    bench.set(columns=("_id", "Name"))
+    assert bench.run(b"1,Per\r\n").outcome == "published"
+
+
+def test_a_line_terminator_of_its_own_kind_is_refused(bench: Bench) -> None:
+    bench.fake.facts = PipeFacts(sink={"lineterminator": "|"})
+    assert "lineterminator" in bench.run().detail
+
+
+# ---- failures
+
+
+@pytest.mark.statement("sesam-31", "sesam-32", "sesam-33", "P9")
+@pytest.mark.parametrize("body", [b"", b"<html>\r\n", HEADER + b"1,Per\r\n", rows(10)[:-1], HEADER + b'1,"'])
+def test_data_that_is_not_whole_publishes_nothing_and_says_why(bench: Bench, body: bytes) -> None:
+    first = bench.run(rows(10))
+    before = bench.names()
+    run = bench.run(body)
+    assert (run.outcome, run.version) == ("failed", None)
+    assert run.detail
+    assert run.finished
+    assert bench.latest().version == first.version
+    assert bench.names() == before
+    assert bench.record.last() == run
+
+
+@pytest.mark.statement("sesam-38")
+def test_what_waiting_cannot_mend_is_not_tried_again(bench: Bench) -> None:
+    bench.fake.failures = [NodeRefused("no permission")]
+    run = bench.run(last_try=False)
+    assert (run.outcome, run.detail, bench.fake.asked) == ("failed", "no permission", 1)
+    assert bench.clock.slept == []
+
+
+@pytest.mark.statement("sesam-38")
+@pytest.mark.fault(30)
+def test_what_waiting_can_mend_is_tried_again_with_growing_pauses(bench: Bench) -> None:
+    bench.fake.failures = [NodeUnavailable("503"), NodeUnavailable("429", retry_after=7)]
+    run = bench.run(last_try=False)
+    assert (run.outcome, bench.fake.asked) == ("published", 3)
+    assert len(bench.clock.slept) == 2
+    assert bench.clock.slept[1] >= 7
+    assert sum(bench.clock.slept) <= RETRY_S
+
+
+@pytest.mark.statement("sesam-38")
+@pytest.mark.fault(30)
+@pytest.mark.parametrize(("last_try", "outcome"), [(False, "queued"), (True, "failed")])
+def test_what_lasts_is_left_to_the_queue_until_its_last_try(
+    bench: Bench, last_try: bool, outcome: str
+) -> None:
+    bench.fake.failures = [NodeUnavailable("The node answered 503.")] * 1000
+    if last_try:
+        bench.run(last_try=True)
+    else:
+        with pytest.raises(NodeUnavailable):
+            bench.run(last_try=False)
+    last = bench.record.last()
+    assert last is not None
+    assert (last.outcome, last.detail) == (outcome, "The node answered 503.")
+    assert sum(bench.clock.slept) <= RETRY_S
+    assert bench.names("snapshots/") == []
+
+
+def test_a_pause_asked_for_that_is_too_long_is_not_waited_for(bench: Bench) -> None:
+    bench.fake.failures = [NodeUnavailable("429", retry_after=86_400)]
+    with pytest.raises(NodeUnavailable):
+        bench.run(last_try=False)
+    assert bench.clock.slept == []
+
+
+def test_an_error_nobody_foresaw_is_recorded_and_raised(bench: Bench) -> None:
+    def bug(_: Manifest) -> str:
+        raise ZeroDivisionError("secret")
+
+    bench.register = bug
+    with pytest.raises(ZeroDivisionError):
+        bench.run()
+    last = bench.record.last()
+    assert last is not None
+    assert last.outcome == "failed"
+    assert "ZeroDivisionError" in last.detail
+    assert "secret" not in last.detail
+
+
+# ---- at once
+
+
+@pytest.mark.statement("sesam-42")
+@pytest.mark.fault(40)
+def test_a_run_that_finds_another_under_way_joins_it(bench: Bench) -> None:
+    with bench.record.lease("run-a"):
+        run = bench.run(run="run-b")
+    assert (run.outcome, bench.fake.asked) == ("joined", 0)
+
+
+@pytest.mark.fault(40, 44)
+def test_a_run_that_was_killed_is_tried_again_once_its_lease_is_over(bench: Bench) -> None:
+    bench.record.queue("run-a")
+    assert bench.container.lease("runs/customers.json", 90)
+    with pytest.raises(UnderWay):
+        bench.run(run="run-a", last_try=False)
+    bench.clock.pass_(60)
+    assert bench.run(run="run-a").outcome == "published"
+
+
+# ---- adoption and registration
+
+
+def adopted(bench: Bench, model: str = "churn") -> Adoption:
+    blob = bench.container.read(adoption_blob(model))
+    assert blob is not None
+    return decode(blob.data, Adoption)
+
+
+def test_the_first_published_version_is_adopted_and_later_ones_are_not(bench: Bench) -> None:
+    bench.set(min_rows=5)
+    bench.run(rows(4))
+    assert bench.container.read(adoption_blob("churn")) is None, "a held version is adopted by nobody"
+    first = bench.run(rows(10))
+    bench.run(rows(11))
+    assert adopted(bench).version == first.version
+    assert adopted(bench).contract_id == whole_version(bench.container, str(first.version)).contract_id
+
+
+def test_a_model_that_came_later_adopts_at_the_next_run_though_nothing_changed(bench: Bench) -> None:
+    bench.models = ()
+    first = bench.run()
+    bench.models = ("churn", "upsell")
+    assert bench.run().outcome == "unchanged"
+    assert adopted(bench, "upsell").version == adopted(bench).version == first.version
+
+
+def test_a_registration_that_fails_is_a_note_and_is_tried_again(bench: Bench) -> None:
+    notes = ["data asset not registered: 503", ""]
+    told: list[str] = []
+
+    def register(manifest: Manifest) -> str:
+        told.append(manifest.version)
+        return notes.pop(0)
+
+    bench.register = register
+    first = bench.run()
+    assert first.outcome == "published"
+    assert "not registered: 503" in first.detail
+    second = bench.run()
+    assert (second.outcome, second.detail) == ("unchanged", "")
+    assert told == [first.version] * 2
+
+
+def test_a_failure_says_whether_it_is_worth_another_try() -> None:
+    transient = {cls.__name__ for cls in Failure.__subclasses__() if cls.transient}
+    assert "StorageDown" in transient
+    assert not DataRefused("x").transient

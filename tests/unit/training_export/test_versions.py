@@ -1,0 +1,183 @@
+"""Versions: they rise, `latest` moves forward by itself and anywhere for a person, old ones go."""
+
+import pytest
+
+from contract.documents import Adoption, Latest, encode
+from errors import Conflict, NotFound, StorageDown
+from storage import adoption_blob, latest_blob, manifest_blob
+from tests.exports import Bench, rows, whole_version
+from tests.fakes import MemoryContainer
+from training_export.versions import ORPHAN_AGE
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.models = ()
+    return bench
+
+
+def publish(bench: Bench, count: int) -> list[str]:
+    start = len(bench.versions.ids())
+    return [str(bench.run(rows(20 + start + n)).version) for n in range(count)]
+
+
+# ---- latest
+
+
+@pytest.mark.statement("P11")
+@pytest.mark.fault(41)
+def test_latest_never_moves_back_by_itself(bench: Bench) -> None:
+    first, second = publish(bench, 2)
+    assert not bench.versions.advance(first)
+    assert bench.latest().version == second
+
+
+@pytest.mark.statement("P11")
+@pytest.mark.fault(41)
+def test_a_rival_between_look_and_swap_is_looked_at_again(bench: Bench) -> None:
+    first, second, third = publish(bench, 3)
+    bench.versions.move(first, pin=False)
+
+    class Rival(MemoryContainer):
+        def replace(self, name: str, data: bytes, etag: str) -> str | None:
+            if rivals and name == latest_blob("customers"):
+                self.put(name, encode(Latest(version=rivals.pop())))
+            return super().replace(name, data, etag)
+
+    rivals = [third]
+    assert isinstance(bench.container, MemoryContainer)
+    rival = Rival(bench.clock)
+    rival.blobs = bench.container.blobs
+    bench.container = rival
+    assert not bench.versions.advance(second), "the rival was further"
+    assert bench.latest().version == third
+    rivals.clear()
+    bench.versions.move(first, pin=False)
+    rivals[:] = [second]
+    assert bench.versions.advance(third), "the rival was behind"
+    assert bench.latest().version == third
+
+
+def test_a_pin_holds_against_new_versions_until_it_is_taken_off(bench: Bench) -> None:
+    first, _ = publish(bench, 2)
+    assert bench.versions.move(first, pin=None) == Latest(version=first, pinned=True)
+    run = bench.run(rows(30))
+    assert run.outcome == "published"
+    assert f"latest stays at {first}, which is pinned" in run.detail
+    assert bench.latest().version == first
+    assert bench.versions.move(None, pin=None) == Latest(version=str(run.version), pinned=False)
+
+
+@pytest.mark.parametrize(("pin", "pinned"), [(None, False), (True, True), (False, False)])
+def test_moving_forward_pins_only_when_asked(bench: Bench, pin: bool | None, pinned: bool) -> None:
+    first, second = publish(bench, 2)
+    bench.versions.move(first, pin=None)
+    assert bench.versions.move(second, pin) == Latest(version=second, pinned=pinned)
+
+
+def test_unpinning_never_ends_on_a_held_version(bench: Bench) -> None:
+    first, second = publish(bench, 2)
+    held = bench.run(rows(2))
+    assert held.outcome == "held"
+    bench.versions.move(first, pin=None)
+    assert bench.versions.move(None, pin=None).version == second
+
+
+def test_there_is_no_way_to_a_version_that_is_not_there(bench: Bench) -> None:
+    with pytest.raises(NotFound, match="no published version"):
+        bench.versions.move(None, pin=None)
+    publish(bench, 1)
+    with pytest.raises(NotFound, match="no version 2020"):
+        bench.versions.move("2020", pin=None)
+
+
+def test_a_move_that_meets_another_is_refused(bench: Bench) -> None:
+    first, second = publish(bench, 2)
+
+    class Rival(MemoryContainer):
+        def replace(self, name: str, data: bytes, etag: str) -> str | None:
+            self.put(name, encode(Latest(version=first)))
+            return super().replace(name, data, etag)
+
+    assert isinstance(bench.container, MemoryContainer)
+    rival = Rival(bench.clock)
+    rival.blobs = bench.container.blobs
+    bench.container = rival
+    with pytest.raises(Conflict, match="moved meanwhile"):
+        bench.versions.move(second, pin=True)
+    with pytest.raises(StorageDown, match="kept changing"):
+        bench.versions.advance(second)
+
+
+def test_a_version_exists_when_its_manifest_does(bench: Bench) -> None:
+    (first,) = publish(bench, 1)
+    bench.container.create("snapshots/customers/20300101T000000Z-00000000/data.csv", b"x")
+    assert bench.versions.ids() == [first]
+    assert bench.versions.find("20300101T000000Z-00000000") is None
+
+
+# ---- retention
+
+
+@pytest.mark.fault(46)
+def test_the_newest_versions_stay_and_older_ones_go_whole(bench: Bench) -> None:
+    bench.set(keep_versions=3)
+    made = publish(bench, 6)
+    assert bench.versions.ids() == made[3:]
+    for version in made[:3]:
+        assert not [name for name in bench.names() if version in name]
+    for version in made[3:]:
+        whole_version(bench.container, version)
+
+
+@pytest.mark.fault(46)
+def test_retention_spares_latest_a_pin_and_what_a_model_has_adopted(bench: Bench) -> None:
+    made = publish(bench, 6)
+    adoption = Adoption(version=made[1], contract_id="x", adopted="2026-11-23T02:00:00Z")
+    bench.container.create(adoption_blob("churn"), encode(adoption))
+    bench.versions.move(made[0], pin=True)
+    assert bench.versions.retire(1) == made[2:5]
+    assert bench.versions.ids() == [made[0], made[1], made[5]]
+
+
+@pytest.mark.fault(46)
+def test_a_version_moved_to_while_it_is_being_retired_survives(bench: Bench) -> None:
+    made = publish(bench, 3)
+
+    class MovedTo(MemoryContainer):
+        def delete(self, name: str) -> None:
+            super().delete(name)
+            if name == manifest_blob("customers", made[0]):
+                self.put(latest_blob("customers"), encode(Latest(version=made[0], pinned=True)))
+
+    assert isinstance(bench.container, MemoryContainer)
+    rival = MovedTo(bench.clock)
+    rival.blobs = bench.container.blobs
+    bench.container = rival
+    assert made[0] not in bench.versions.retire(1)
+    whole_version(bench.container, made[0])
+
+
+@pytest.mark.fault(46)
+def test_data_without_a_manifest_goes_when_it_is_a_day_old(bench: Bench) -> None:
+    (first,) = publish(bench, 1)
+    orphan = "snapshots/customers/20261122T000000Z-00000000/data.csv"
+    bench.container.create(orphan, b"x")
+    bench.versions.retire(30)
+    assert orphan in bench.names()
+    bench.clock.pass_(ORPHAN_AGE.total_seconds() + 1)
+    bench.versions.retire(30)
+    assert orphan not in bench.names()
+    whole_version(bench.container, first)
+
+
+def test_another_exports_versions_are_not_ours(bench: Bench) -> None:
+    other = "snapshots/customers_b2b/20200101T000000Z-00000000/data.csv"
+    bench.container.create(other, b"x")
+    bench.container.create("manifests/customers_b2b/20200101T000000Z-00000000.json", b"{}")
+    publish(bench, 3)
+    bench.clock.pass_(10 * ORPHAN_AGE.total_seconds())
+    bench.versions.retire(1)
+    assert other in bench.names()
+    assert len(bench.versions.ids()) == 1

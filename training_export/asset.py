@@ -1,0 +1,114 @@
+"""The wire: a published version registered as a data asset version in Azure ML (facts/azureml.md §5).
+
+An asset is only a pointer to the version's folder. Registering twice is no error; a failure is a note in the
+run and never takes a version back.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from contract.documents import Manifest
+from errors import Failure, Fault, requests_fault
+from settings import AzureMLSettings
+from training_export.mltable import mltable
+from watchdog import WatchedAdapter, cut_at
+
+API_VERSION = "2025-12-01"
+SCOPE = "https://management.azure.com/.default"
+MANAGEMENT = "https://management.azure.com"
+DEADLINE_S = 60.0
+
+
+class DataAssets:
+    """The data assets of a workspace.
+
+    Args:
+        settings: Where the workspace is, and the datastore whose container is ours.
+        token: Gives a bearer token for SCOPE.
+        monotonic: The clock of the deadline.
+        base: The address of Azure Resource Manager.
+    """
+
+    def __init__(
+        self,
+        settings: AzureMLSettings,
+        token: Callable[[], str],
+        monotonic: Callable[[], float],
+        base: str = MANAGEMENT,
+    ) -> None:
+        self._workspace = (
+            f"/subscriptions/{quote(settings.subscription, safe='')}"
+            f"/resourceGroups/{quote(settings.resource_group, safe='')}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{quote(settings.workspace, safe='')}"
+        )
+        self._settings = settings
+        self._token = token
+        self._monotonic = monotonic
+        self._base = base
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, WatchedAdapter())
+
+    def register(self, manifest: Manifest) -> str:
+        """Register a version under the export's name; give a note where that failed, else nothing."""
+        url = (
+            f"{self._base}{self._workspace}/data/{manifest.export}/versions/{manifest.version}"
+            f"?api-version={API_VERSION}"
+        )
+        what = f"data asset {manifest.export}:{manifest.version}"
+        try:
+            with cut_at(self._monotonic() + DEADLINE_S) as exchange:
+                status = self._send("PUT", url, self.body(manifest))
+                # A version is immutable: what refuses the second time may be the first one itself.
+                if status in (400, 409) and self._send("GET", url) == 200:
+                    return ""
+        except requests.RequestException as error:
+            return f"{what} not registered: {requests_fault(error).value}"
+        except Failure as failure:
+            return f"{what} not registered: {failure.detail}"
+        except Exception as error:  # noqa: BLE001  # azure-identity's many: none may take a version back
+            return f"{what} not registered: no token ({type(error).__name__})"
+        if exchange.cut:
+            # http.client takes headers that were cut off for whole ones.
+            return f"{what} not registered: {Fault.SILENT.value}"
+        if status in (200, 201, 202):
+            return ""
+        advice = " The app's identity needs the role AzureML Data Scientist on the workspace."
+        return f"{what} not registered: Azure ML answered {status}.{advice if status in (401, 403) else ''}"
+
+    def body(self, manifest: Manifest) -> dict[str, Any]:
+        """Write what is registered: the folder, and tags to tell the version by."""
+        has_mltable = mltable(manifest) is not None
+        place = self._settings
+        uri = (
+            f"azureml://subscriptions/{place.subscription}/resourcegroups/{place.resource_group}"
+            f"/workspaces/{place.workspace}/datastores/{place.datastore}"
+            f"/paths/snapshots/{manifest.export}/{manifest.version}/"
+        )
+        properties: dict[str, Any] = {
+            "dataType": "mltable" if has_mltable else "uri_folder",
+            "dataUri": uri,
+            "description": f"Sesam pipe {manifest.pipe}, {manifest.rows} rows",
+            "tags": {
+                "rows": str(manifest.rows),
+                "sha256": manifest.sha256,
+                "contract_id": manifest.contract_id,
+                "pipe": manifest.pipe,
+            },
+            "isAnonymous": False,
+        }
+        return {"properties": properties | ({"referencedUris": [uri]} if has_mltable else {})}
+
+    def _send(self, method: str, url: str, body: dict[str, Any] | None = None) -> int:
+        with self._session.request(
+            method,
+            url,
+            json=body,
+            headers={"Authorization": f"Bearer {self._token()}"},
+            allow_redirects=False,
+            timeout=DEADLINE_S / 2,
+        ) as answer:
+            return answer.status_code
