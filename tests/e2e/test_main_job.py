@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from contract.contract import Contract
 from contract.features import Encoder, encode_cells
 from local import demo
 from local.demo import EXPORT, MODEL, Parts, call, export, learn, operate
+from local.services.model import Model
+from local.train import TrainingFailed, adopt
 
 CUSTOMERS = 600
 
@@ -175,13 +178,40 @@ def test_health_is_anonymous_and_readiness_lists_its_checks(parts: Parts, traine
 def test_a_model_shows_what_it_has_adopted_and_no_secret(parts: Parts, trained: Any) -> None:
     shown = call(parts.app, "GET", f"models/{MODEL}")
     assert shown["adopted"]["version"] == trained.version
-    assert shown["latest"] == {"version": trained.version, "differences": []}
+    assert shown["latest"] == {"version": trained.version, "differences": [], "drift": []}
     assert parts.service.key not in json.dumps(shown)
 
 
 def test_adopting_a_version_that_is_not_there_is_404(parts: Parts, trained: Any) -> None:
     with pytest.raises(demo.DemoFailed, match="404"):
         call(parts.app, "PUT", f"models/{MODEL}/contract", {"version": "20200101T000000Z-00000000"})
+
+
+def test_deep_readiness_replays_the_golden_rows_at_the_live_endpoint(parts: Parts, trained: Any) -> None:
+    before = parts.service.rows
+    ready = call(parts.app, "GET", "health/ready?deep=1")
+    (golden,) = [check for check in ready["checks"] if check["check"] == f"golden rows of {MODEL}"]
+    rows = len(trained.golden.entities)
+    assert golden["ok"]
+    assert golden["detail"] == f"{rows} golden rows of {trained.version} are answered as trained"
+    assert parts.service.rows == before + rows
+
+
+def test_a_model_redeployed_with_two_features_swapped_is_not_adopted(parts: Parts, trained: Any) -> None:
+    right = Model.load(parts.models)
+    used = list(right.used)
+    tenure, complaints = used.index("Tenure"), used.index("Complaints")
+    used[tenure], used[complaints] = used[complaints], used[tenure]
+    adopted = blob(parts, f"models/{MODEL}.json")
+    replace(right, used=used).save(parts.models)
+    try:
+        with pytest.raises(TrainingFailed, match=r"\(409\).*Scored-Probabilities differs by 0\.") as refused:
+            adopt(parts.app.base_url, parts.app.key, MODEL, trained.version)
+    finally:
+        right.save(parts.models)
+    assert "row 0" in str(refused.value)
+    assert blob(parts, f"models/{MODEL}.json") == adopted
+    adopt(parts.app.base_url, parts.app.key, MODEL, trained.version)
 
 
 def test_the_pipe_brings_every_customer_home_with_a_score_and_again(parts: Parts, trained: Any) -> None:
