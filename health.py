@@ -37,7 +37,7 @@ async def health(req: Request) -> Response:
 
 @blueprint.route("health/ready", methods=["GET"])
 async def ready(req: Request) -> Response:
-    """GET /api/health/ready: whether settings, storage and every model's contract are in order.
+    """GET /api/health/ready: whether settings, storage, every model's contract and service are in order.
 
     `?deep=1` also replays every model's golden rows at its endpoint.
     """
@@ -52,14 +52,15 @@ async def _ready(*, deep: bool) -> Response:
 
 def _checks(*, deep: bool) -> Iterator[Check]:
     try:
-        given = settings()
+        given, found = settings(), models.all_models()
     except SettingsWrong as wrong:
         yield from (Check("settings", False, problem) for problem in wrong.problems)
         return
     yield Check("settings", True, f"{len(given.models)} models, {len(given.exports)} exports")
     yield _checked("storage", lambda: _storage(given))
-    for name, model in models.all_models().items():
+    for name, model in found.items():
         yield _checked(f"model {name}", partial(models.readiness, model))
+        yield _checked(f"web service of {name}", partial(models.service_readiness, model))
         if deep:
             yield _checked(f"golden rows of {name}", partial(golden.readiness, model, models.container()))
 

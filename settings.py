@@ -6,15 +6,29 @@ Every key of `bridge.toml` can be an app setting, sections joined by two undersc
 """
 
 import json
+import math
 import os
+import re
 import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic import ValidationError as PydanticError
 from pydantic_settings import (
     BaseSettings,
@@ -31,6 +45,7 @@ DEFAULT_SCHEDULE = "0 0 2 * * *"
 # The platform cuts an HTTP answer at 230 s (facts/functions.md §6): ours must be out before that.
 LONGEST_ANSWER_S = 225.0
 
+# Each is a module of scoring/dialects: `mlflow-server` is mlflow_server.py.
 Dialect = Literal[
     "classic", "classic-swagger", "designer", "automl", "automl-v1", "mlflow", "mlflow-server", "score-script"
 ]
@@ -77,6 +92,7 @@ def _parts(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        parts.port  # noqa: B018  # raises where it is no port
     except ValueError:
         return None
     return parts if sound else None
@@ -91,12 +107,41 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
+def _sendable(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]*", value.get_secret_value()):
+        raise ValueError("holds blanks or characters that no key has")
+    return value
+
+
+def _without_twins(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError(f"names {', '.join(sorted({n for n in names if names.count(n) > 1}))} twice")
+    return names
+
+
+def _finite[T](value: T) -> T:
+    """Refuse a NaN or an infinity, however deep: no request could hold it."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        _finite(child)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("holds a number that is not finite")
+    return value
+
+
 Secret = Annotated[SecretStr, AfterValidator(_resolved)]
+Key = Annotated[Secret, AfterValidator(_sendable)]
 Name = Annotated[str, Field(pattern=rf"^{NAME_PATTERN}$", max_length=63)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_json_if_text)]
 type Table[T] = Annotated[dict[Name, T], BeforeValidator(_json_if_text)]
 NODE_URL = Annotated[str, AfterValidator(_node_address)]
 SERVICE_URL = Annotated[str, AfterValidator(_service_address)]
+
+
+def _with_csv(formats: tuple[str, ...]) -> tuple[str, ...]:
+    if "csv" not in formats:
+        raise ValueError("must keep 'csv': the bytes as the node sent them are the version")
+    return formats
 
 
 class Section(BaseModel):
@@ -132,7 +177,9 @@ class ExportSettings(Section):
     min_rows: Annotated[int, Field(ge=0)] = 1
     max_shrink: Annotated[float, Field(gt=0, le=1)] = 0.5
     keep_versions: Annotated[int, Field(ge=1)] = 30
-    formats: Annotated[tuple[Literal["csv", "parquet"], ...], BeforeValidator(_json_if_text)] = ("csv",)
+    formats: Annotated[
+        tuple[Literal["csv", "parquet"], ...], BeforeValidator(_json_if_text), AfterValidator(_with_csv)
+    ] = ("csv",)
     allow_unframed: bool = False
     # The csv sink's own words; unset means: as the pipe says, else Sesam's defaults (facts/sesam.md §3.1).
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
@@ -144,34 +191,39 @@ class ExportSettings(Section):
     byte_order_mark: bool | None = None
     include_header: bool | None = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if "csv" not in self.formats:
-            raise ValueError("formats must keep 'csv': the bytes as the node sent them are the version")
-        if self.include_header is False and not self.columns:
-            raise ValueError("include_header = false needs columns: the names are then nowhere else")
-        return self
+    @field_validator("include_header")
+    @classmethod
+    def _names_are_somewhere(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value is False and info.data.get("columns") == ():
+            raise ValueError("false needs columns: the names are then nowhere else")
+        return value
 
 
 class ModelSettings(Section):
-    """`[models.<name>]`: one Azure ML web service and how to speak with it."""
+    """`[models.<name>]`: one Azure ML web service and how to speak with it.
 
+    A field is checked against those above it that are right (`ValidationInfo.data`), so that one wrong value
+    hides no other trouble.
+    """
+
+    allow_http: bool = False
     url: SERVICE_URL
     dialect: Dialect = "classic"
     auth: Literal["key", "entra", "none"] = "key"
-    key: Secret = SecretStr("")
-    allow_http: bool = False
+    key: Key = Field(SecretStr(""), validate_default=True)
     verify_tls: bool = True
     contract: str = ""
-    features: Names = ()
-    constants: Annotated[dict[str, str | int | float | bool | None], BeforeValidator(_json_if_text)] = Field(
-        default_factory=dict
-    )
+    features: Annotated[Names, AfterValidator(_without_twins)] = Field((), validate_default=True)
+    constants: Annotated[
+        dict[str, str | int | float | bool | None], BeforeValidator(_json_if_text), AfterValidator(_finite)
+    ] = Field(default_factory=dict)
     map: Annotated[dict[str, str], BeforeValidator(_json_if_text)] = Field(default_factory=dict)
     input_name: str = ""
     output_name: str = ""
     method: str = "predict"
-    parameters: Annotated[dict[str, Any], BeforeValidator(_json_if_text)] = Field(default_factory=dict)
+    parameters: Annotated[dict[str, Any], BeforeValidator(_json_if_text), AfterValidator(_finite)] = Field(
+        default_factory=dict
+    )
     deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     datetimes: Literal["utc", "naive"] = "utc"
     batch_rows: Annotated[int, Field(ge=1)] = 1000
@@ -183,21 +235,48 @@ class ModelSettings(Section):
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
     on_bad_entity: Literal["fail", "mark"] = "fail"
     on_outside_contract: Literal["ignore", "warn", "fail"] = "warn"
-    outputs: Names = ()
+    outputs: Annotated[Names, AfterValidator(_without_twins)] = ()
     return_: Literal["all", "scores"] = Field("all", alias="return")
     prefix: Annotated[str, Field(pattern=r"^([^_$~\x00][^\x00]*)?$")] = ""
     decimals: Annotated[int, Field(ge=-1, le=15)] = -1
     provenance: bool = False
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.url.startswith("http:") and not self.allow_http and not is_loopback(self.url):
-            raise ValueError("url must be https; allow_http = true permits plain http, key and data readable")
-        if self.auth == "key" and not self.key.get_secret_value():
-            raise ValueError("key is missing: set it as the app setting MODELS__<NAME>__KEY, or set auth")
-        if not self.contract and not self.features:
+    @field_validator("url")
+    @classmethod
+    def _unread_on_the_way(cls, value: str, info: ValidationInfo) -> str:
+        if value.startswith("http:") and info.data.get("allow_http") is False and not is_loopback(value):
+            raise ValueError("must be https; allow_http = true permits plain http, key and data readable")
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _key_where_one_is_asked_for(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if info.data.get("auth") == "key" and not value.get_secret_value():
+            raise ValueError("missing: set it as the app setting MODELS__<NAME>__KEY, or set auth")
+        return value
+
+    @field_validator("features")
+    @classmethod
+    def _bound_by_something(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and info.data.get("contract") == "":
             raise ValueError("contract (the export it was trained on) or features must be set")
-        return self
+        return value
+
+    @field_validator("constants")
+    @classmethod
+    def _no_feature_twice(cls, value: dict[str, object], info: ValidationInfo) -> dict[str, object]:
+        if both := sorted(value.keys() & set(info.data.get("features", ()))):
+            raise ValueError(f"{', '.join(both)} stands in features too: one of the two")
+        return value
+
+    @field_validator("map")
+    @classmethod
+    def _of_features(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        features, constants = info.data.get("features", ()), info.data.get("constants", {})
+        known = set(features) if features else value.keys() - constants.keys()
+        if unknown := sorted(value.keys() - known):
+            raise ValueError(f"{', '.join(unknown)} is no feature")
+        return value
 
 
 class LimitSettings(Section):
@@ -251,16 +330,17 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file())
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        for name, model in self.models.items():
-            if model.contract and model.contract not in self.exports:
-                raise ValueError(f"models.{name}.contract names no export under [exports]")
-        if self.exports and not self.sesam.url:
-            raise ValueError("sesam.url is missing: exports need the node's address (SESAM__URL)")
-        if self.exports and not self.sesam.jwt.get_secret_value():
-            raise ValueError("sesam.jwt is missing: set the app setting SESAM__JWT")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_what_no_section_sees(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        across = list(_problems_across(given))
+        try:
+            made = read(given)
+        except PydanticError as error:
+            raise SettingsWrong([*_problems(error), *across]) from None
+        if across:
+            raise SettingsWrong(across)
+        return made
 
 
 def load_settings() -> Settings:
@@ -272,22 +352,22 @@ def load_settings() -> Settings:
     problems = _schedule_problems()
     if os.environ.get("BRIDGE_CONFIG") and not _config_file().is_file():
         problems.append(f"BRIDGE_CONFIG names {_config_file().name}, which is not there")
+    settings: Settings | None = None
     try:
         settings = Settings()
-    except PydanticError as error:
-        problems += [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
+    except SettingsWrong as wrong:
+        problems += wrong.problems
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         problems.append(f"{_config_file().name} cannot be read: {_reason(error)}")
-    if problems:
+    try:
+        host = host_storage()
+    except PydanticError as error:
+        problems += [f"AzureWebJobsStorage: {problem}" for problem in _problems(error)]
+    if problems or settings is None:
         raise SettingsWrong(problems)
     own = settings.storage
     if own.connection_string.get_secret_value() or own.blob_service_uri:
         return settings
-    try:
-        host = host_storage()
-    except PydanticError as error:
-        told = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
-        raise SettingsWrong([f"AzureWebJobsStorage: {problem}" for problem in told]) from None
     return settings.model_copy(update={"storage": host.model_copy(update={"container": own.container})})
 
 
@@ -333,6 +413,41 @@ def _config_file() -> Path:
 def _reason(error: Exception) -> str:
     # tomllib tells the place and the kind of trouble; a UnicodeDecodeError would quote bytes.
     return str(error) if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__
+
+
+def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
+    """Check what concerns several sections, on the values as given: a wrong one must not hide these."""
+    sesam, exports, models = (_table(given, name) for name in ("sesam", "exports", "models"))
+    if exports and not sesam.get("url"):
+        yield "sesam.url is missing: exports need the node's address (SESAM__URL)"
+    if exports and not sesam.get("jwt"):
+        yield "sesam.jwt is missing: set the app setting SESAM__JWT"
+    for name in models:
+        model = _table(models, name)
+        if model.get("contract") and model["contract"] not in exports:
+            yield f"models.{name}.contract names no export under [exports]"
+        prefix = str(model.get("prefix") or f"{name}:")
+        features, chosen = _plain(model.get("features")), _table(model, "map")
+        for place, named in (("features", features), ("map", chosen.values())):
+            if any(str(each).startswith(prefix) for each in named):
+                yield f"models.{name}.{place}: names what begins with {prefix}, where only its scores stand"
+
+
+def _table(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = _plain(given.get(name))
+    return table if isinstance(table, Mapping) else {}
+
+
+def _plain(value: object) -> Any:
+    """Read a value as its field will; what cannot be read is told there."""
+    try:
+        return _json_if_text(value) or ()
+    except ValueError:
+        return ()
+
+
+def _problems(error: PydanticError) -> Sequence[str]:
+    return [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
 
 
 def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -39,6 +39,10 @@ class DoesNotFit(Exception):
         self.remarks = tuple(remarks)
 
 
+class PrefixTaken(DoesNotFit):
+    """An entity with a property of the hub's own where only the model's scores stand: it would be lost."""
+
+
 class Unfit(ValueError):
     """A value that is not of its column's type."""
 
@@ -70,6 +74,7 @@ class Encoder:
         constants: columns always sent with these values, after the features (or in their place).
         choices: feature → property, where two properties fall on one name.
         prefix: properties that begin so are our own scores of an earlier round, never features.
+        echoes: sent columns that stand among those scores, as the model's `outputs` ask for them.
         naive: give datetimes without their Z, for models trained on naive times (they stay UTC).
 
     Attributes:
@@ -77,7 +82,8 @@ class Encoder:
         described: for each of them its column in the contract, or None.
 
     Raises:
-        ValueError: `features` names a column that the contract does not have.
+        ValueError: `features` or `choices` name a column that there is not, or the prefix covers a property
+            of the hub's own.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Encoder:
         constants: Mapping[str, Value | None] | None = None,
         choices: Mapping[str, str] | None = None,
         prefix: str = "",
+        echoes: Collection[str] = (),
         naive: bool = False,
     ) -> None:
         self._constants = dict(constants or {})
@@ -95,9 +102,13 @@ class Encoder:
         self._prefix = prefix
         names = tuple(features) or (contract.features if contract else ())
         known = {c.name: c for c in contract.columns} if contract else None
+        _refuse_unknown_choices(self._choices, names)
+        _refuse_covered(prefix, (*names, *(known or ()), *self._choices.values()))
         self._features = tuple(_feature(n, known, naive) for n in names if n not in self._constants)
         self.columns = (*(f.name for f in self._features), *self._constants)
         self.described = tuple((known or {}).get(name) for name in self.columns)
+        # A column that is sent is no score: under the prefix it is the hub's own, of a namespace named so.
+        self._foreign = {f"{prefix}{name}": name for name in self.columns if prefix and name not in echoes}
         self._plans: dict[tuple[str, ...], tuple[str | None, ...]] = {}
 
     def encode(self, entity: Entity) -> Encoded:
@@ -105,6 +116,7 @@ class Encoder:
 
         Raises:
             DoesNotFit: naming every feature that is absent, ambiguous or not of its type.
+            PrefixTaken: naming the properties that the prefix covers and that are no scores.
         """
         row: Row = []
         outside: list[Remark] = []
@@ -137,6 +149,16 @@ class Encoder:
 
     def _bind(self, properties: Collection[str]) -> tuple[str | None, ...]:
         """Find each feature's property: the chosen one, else the exact name, else without namespace."""
+        if taken := [name for name in properties if name in self._foreign]:
+            raise PrefixTaken(
+                [
+                    Remark(
+                        self._foreign[name],
+                        f"{name} stands where the model's own scores do: set another prefix",
+                    )
+                    for name in taken
+                ]
+            )
         by_bare: dict[str, list[str]] = {}
         for name in properties:
             if not is_reserved(name) and not (self._prefix and name.startswith(self._prefix)):
@@ -179,6 +201,18 @@ def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | 
             raise Unfit(f"{column.name}: {_WANTED[column.type]}")
         row[column.name] = value
     return row
+
+
+def _refuse_unknown_choices(choices: Mapping[str, str], names: Collection[str]) -> None:
+    if unknown := sorted(choices.keys() - set(names)):
+        raise ValueError(f"map names {', '.join(unknown)}, which is no feature")
+
+
+def _refuse_covered(prefix: str, names: Collection[str]) -> None:
+    if covered := sorted({name for name in names if prefix and name.startswith(prefix)}):
+        raise ValueError(
+            f"the prefix {prefix} covers {', '.join(covered)}, taken for scores then: set another"
+        )
 
 
 def _feature(name: str, known: Mapping[str, Column] | None, naive: bool) -> _Feature:

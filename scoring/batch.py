@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from contract.features import DoesNotFit, Encoded, Encoder, Remark, Row
+from contract.features import DoesNotFit, Encoded, Encoder, PrefixTaken, Remark, Row
 from errors import EntitiesDoNotFit, EntitiesRefused
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
@@ -44,15 +44,24 @@ class SendRows(Protocol):
 
 @dataclass(frozen=True)
 class Model:
-    """One configured model with its wires, made by scoring/models.py."""
+    """One configured model with its wires, made by scoring/models.py.
+
+    Attributes:
+        adopted: what it has adopted; None where its settings name no export.
+        encoder: encodes its entities through that.
+        send: its web service.
+        left_alone_for: seconds for which nothing more is sent, after repeated failures.
+        threads: where its calls are at work.
+    """
 
     name: str
     settings: ModelSettings
     prefix: str
     limits: LimitSettings
-    adopted: Callable[[], Adopted | None]
+    adopted: Callable[[Deadline], Adopted | None]
     encoder: Callable[[Adopted | None], Encoder]
     send: SendRows
+    left_alone_for: Callable[[], float]
     threads: ThreadPoolExecutor
 
 
@@ -103,7 +112,7 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
 
 
 def _outcomes(entities: Sequence[Entity], model: Model, deadline: Deadline) -> list[_Outcome]:
-    adopted = model.adopted()
+    adopted = model.adopted(deadline)
     encoder = model.encoder(adopted)
     encoded = [_encode(encoder, entity, model) for entity in entities]
     fits = [index for index, row in enumerate(encoded) if isinstance(row, Encoded)]
@@ -133,12 +142,15 @@ def _refuse_misfits(
     # Marking is for the few: where none of several fits, the pipe has changed, and a hub full of errors
     # would say so less clearly than this.
     none_fits = len(misfits) == len(entities) > 1
-    if not misfits or (model.settings.on_bad_entity == "mark" and not none_fits):
+    # To mark an entity is to put our properties in place of all under the prefix: here they are not ours.
+    unmarkable = any(isinstance(misfit, PrefixTaken) for _, misfit in misfits)
+    if not misfits or (model.settings.on_bad_entity == "mark" and not none_fits and not unmarkable):
         return
     remarks = [remark for _, misfit in misfits for remark in misfit.remarks]
+    advice = "" if unmarkable else ', or set on_bad_entity = "mark" for this model'
     raise EntitiesDoNotFit(
         f"{len(misfits)} of {len(entities)} entities do not fit the contract of {model.name}; none was sent. "
-        f'{_summary(remarks)}. Repair them in the pipe, or set on_bad_entity = "mark" for this model.',
+        f"{_summary(remarks)}. Repair them in the pipe{advice}.",
         entities=[entity.id for entity, _ in misfits],
         entity_count=len(misfits),
         features=sorted({remark.feature for remark in remarks}),

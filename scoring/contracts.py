@@ -12,10 +12,14 @@ import msgspec
 
 from contract.contract import Contract, ContractUnreadable
 from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version
-from errors import Conflict, Failure, NoContract, NotFound
+from errors import Conflict, Failure, NoContract, NotFound, StorageDown
+from scoring.deadline import Deadline
 from storage import Container, adoption_blob, contract_blob, latest_blob, manifest_blob
 
 REFRESH_S = 15.0
+
+# Storage that was away is not asked again for so long: the calls of a cold start would queue up behind it.
+AWAY_S = 2.0
 RETRY_AFTER_S = 60.0
 MOST_CONTRACTS = 64
 
@@ -38,6 +42,12 @@ class _Cached:
     failure: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Away:
+    failure: Failure
+    until: float
+
+
 class Contracts:
     """Reads and moves adoptions.
 
@@ -54,21 +64,25 @@ class Contracts:
         self._cached: dict[str, _Cached] = {}
         self._contracts: dict[str, Contract] = {}
         self._refreshing: dict[str, threading.Lock] = {}
+        self._away: dict[str, _Away] = {}
 
-    def adopted(self, model: str, export: str) -> Adopted:
+    def adopted(self, model: str, export: str, deadline: Deadline) -> Adopted:
         """Give what a model has adopted, at most REFRESH_S old while storage answers.
 
         Raises:
             NoContract: nothing adopted yet, or the adopted contract is missing or damaged.
-            StorageDown, StorageRefused: storage is away and nothing is cached.
+            StorageDown, StorageRefused: storage is away, or silent until the deadline, and nothing is cached.
         """
         cached = self._cached.get(model)
         if cached is not None and self._clock() - cached.looked < REFRESH_S:
             return cached.adopted
         lock = self._refreshing.setdefault(model, threading.Lock())
         # One call looks; the others go on with what is known, unless nothing is.
-        if not lock.acquire(blocking=cached is None):
-            assert cached is not None  # noqa: S101 - for the type checker: blocking waits without a cache
+        if not lock.acquire(timeout=deadline.left() if cached is None else 0):
+            if cached is None:
+                raise StorageDown(
+                    f"Storage did not tell in time what {model} has adopted.", retry_after=AWAY_S
+                )
             return cached.adopted
         try:
             return self._look(model, export, self._cached.get(model))
@@ -112,13 +126,17 @@ class Contracts:
 
         Raises:
             NotFound: there is no such version.
+            NoContract: its manifest is damaged.
         """
         blob = self._container.read(manifest_blob(export, version)) if is_version(version) else None
         if blob is None:
             raise NotFound(
                 f"The export {export} has no version {version[:40]!r}: GET /api/exports/{export} lists them."
             )
-        return decode(blob.data, Manifest)
+        try:
+            return decode(blob.data, Manifest)
+        except msgspec.DecodeError:
+            raise NoContract(f"{manifest_blob(export, version)} is damaged: adopt another version.") from None
 
     def contract_of(self, export: str, version: str) -> Contract:
         """Read a version's contract.
@@ -140,6 +158,9 @@ class Contracts:
     def _look(self, model: str, export: str, cached: _Cached | None) -> Adopted:
         if cached is not None and self._clock() - cached.looked < REFRESH_S:
             return cached.adopted
+        away = self._away.get(model)
+        if cached is None and away is not None and self._clock() < away.until:
+            raise type(away.failure)(away.failure.detail, retry_after=AWAY_S)
         try:
             blob = self._container.read(adoption_blob(model), unless=cached.etag if cached else "")
             if blob is None:
@@ -152,6 +173,7 @@ class Contracts:
             raise
         except Failure as failure:
             if cached is None:
+                self._away[model] = _Away(failure, self._clock() + AWAY_S)
                 raise
             cached.failure = failure.detail
         cached.looked = self._clock()

@@ -14,11 +14,14 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 
 from answers import answered, json_answer
 from contract.documents import Golden
-from errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
 from scoring import adoption, golden, models
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
 from telemetry import tell
+
+# A call ends at its deadline by itself, and tells best why; so much later it is given up.
+GRACE_S = 2.0
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
 
@@ -36,7 +39,7 @@ async def score_entities(req: Request) -> Response:
 @blueprint.route("models", methods=["GET"])
 async def list_models(req: Request) -> Response:
     """GET /api/models: every model, what it speaks and what it has adopted."""
-    return await answered(req, _in_thread(lambda: [models.describe(m) for m in models.all_models().values()]))
+    return await answered(req, _in_thread(models.describe_all))
 
 
 @blueprint.route("models/{model}", methods=["GET"])
@@ -62,19 +65,19 @@ async def _score(req: Request) -> Response:
     deadline = _deadline(model)
     _accept(req)
     body = await _read(req, model.limits.body_bytes)
-    answer = await _on_a_thread_of(model, lambda: score(body, model, deadline))
+    answer = await _on_a_thread_of(model, deadline, lambda: score(body, model, deadline))
     tell("batch", model=model.name, **answer.report._asdict())
     return Response(answer.body, media_type="application/json")
 
 
 async def _adopt(req: Request) -> Response:
     model = models.model(req.path_params["model"])
+    deadline = _deadline(model)
     wanted = _decoded(await _read(req, model.limits.body_bytes), _Adopt, '{"version": "…"}')
     adopted = await _on_a_thread_of(
         model,
-        lambda: adoption.adopt(
-            model, wanted.version, models.contracts(), models.container(), _deadline(model)
-        ),
+        deadline,
+        lambda: adoption.adopt(model, wanted.version, models.contracts(), models.container(), deadline),
     )
     return json_answer(200, adopted)
 
@@ -121,8 +124,16 @@ async def _read(req: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-async def _on_a_thread_of[T](model: Model, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(model.threads, work)
+async def _on_a_thread_of[T](model: Model, deadline: Deadline, work: Callable[[], T]) -> T:
+    future = asyncio.get_running_loop().run_in_executor(model.threads, work)
+    try:
+        await asyncio.wait([future], timeout=deadline.left() + GRACE_S)
+        if future.done():
+            return future.result()
+    finally:
+        future.cancel()  # one that waits for a thread is not begun any more
+    # What holds it is none of the model's doing: storage, or that all threads are at work.
+    raise Silence(f"The call to {model.name} did not end by its deadline: send fewer calls at a time.")
 
 
 async def _in_thread(work: Callable[[], Any]) -> Response:

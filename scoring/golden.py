@@ -123,10 +123,11 @@ def readiness(model: Model, container: Container) -> str:
     Raises:
         Failure: it does not, or it cannot be asked.
     """
-    adopted = model.adopted()
+    deadline = Deadline.after(model.settings.deadline_s)
+    adopted = model.adopted(deadline)
     if adopted is None:
         return "no contract, hence no golden rows"
-    rows = prove(model, adopted, container, Deadline.after(model.settings.deadline_s))
+    rows = prove(model, adopted, container, deadline)
     return f"{rows} golden rows of {adopted.version} are answered as trained" if rows else _none(model)
 
 

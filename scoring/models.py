@@ -4,8 +4,9 @@ Made at the first call and kept for the life of the process: a model owns its co
 its breaker.
 """
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -15,7 +16,7 @@ from contract.contract import Contract
 from contract.differences import differences
 from contract.drift import drifts
 from contract.features import Encoder, Row
-from errors import NoContract, NotFound
+from errors import Failure, NoContract, NotFound, ServiceDown
 from scoring.batch import ERROR, OUTSIDE, PROVENANCE, Model, Scores
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
@@ -35,8 +36,25 @@ STORAGE_TIMEOUT_S = 5
 # Calls to one model that are at work or wait for its lanes; more wait for a thread.
 CALLS_AT_ONCE = 256
 
+# To tell what a model has adopted, nobody waits longer for storage.
+TELL_S = 10.0
 
-@cache
+
+def _once[T](make: Callable[[], T]) -> Callable[[], T]:
+    """Make something at the first call. Of threads that come at once one makes it, the others wait for it.
+
+    `functools.cache` alone would make it twice: two pools of connections, two breakers.
+    """
+    made, lock = cache(make), threading.RLock()
+
+    def get() -> T:
+        with lock:
+            return made()
+
+    return get
+
+
+@_once
 def all_models() -> Mapping[str, Model]:
     """Give every configured model by name.
 
@@ -60,13 +78,13 @@ def model(name: str) -> Model:
     return models[name]
 
 
-@cache
+@_once
 def container() -> Container:
     """Give the container that scoring reads and writes."""
     return open_container(settings().storage, retries=STORAGE_RETRIES, timeout_s=STORAGE_TIMEOUT_S)
 
 
-@cache
+@_once
 def contracts() -> Contracts:
     """Give the adoptions that this process follows."""
     return Contracts(container(), clock=time.monotonic, now=_now)
@@ -76,7 +94,8 @@ def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> 
     """Give the encoder of a model through a contract.
 
     Raises:
-        NoContract: the model's features name a column that the contract does not have.
+        NoContract: `features` or `map` name columns that the contract does not have, or the prefix covers
+            one that it has.
     """
     try:
         return Encoder(
@@ -85,47 +104,88 @@ def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> 
             constants=given.constants,
             choices=given.map,
             prefix=prefix,
+            echoes=given.outputs,
             naive=given.datetimes == "naive",
         )
     except ValueError as error:
-        raise NoContract(f"The version does not suit the model's settings: {error}.") from None
+        raise NoContract(f"The model's settings do not suit the version: {error}.") from None
+
+
+def describe_all() -> list[dict[str, Any]]:
+    """Describe every model; one that cannot be described says why, and hides none of the others."""
+    return [_described(found) for found in all_models().values()]
+
+
+def _described(found: Model) -> dict[str, Any]:
+    try:
+        return describe(found)
+    except Failure as failure:
+        return _named(found) | {"export": found.settings.contract, "detail": failure.detail}
 
 
 def describe(found: Model) -> dict[str, Any]:
-    """Describe a model: what it speaks, what it has adopted, how `latest` differs from that; no secret."""
-    told: dict[str, Any] = {"name": found.name, "dialect": found.settings.dialect, "prefix": found.prefix}
-    if not found.settings.contract:
-        return told | {"columns": found.settings.features, "contract": None}
+    """Describe a model: what it speaks, what it has adopted, how `latest` differs from that; no secret.
+
+    Raises:
+        Failure: storage cannot be asked.
+    """
+    told = _named(found)
+    export = found.settings.contract
+    if not export:
+        return told | {"columns": found.encoder(None).columns, "contract": None}
     try:
-        adopted = contracts().adopted(found.name, found.settings.contract)
+        adopted = contracts().adopted(found.name, export, Deadline.after(TELL_S))
     except NoContract as failure:
-        return told | {"export": found.settings.contract, "adopted": None, "detail": failure.detail}
-    return told | {
-        "export": found.settings.contract,
-        "columns": found.encoder(adopted).columns,
+        return told | {"export": export, "adopted": None, "detail": failure.detail}
+    told |= {
+        "export": export,
         "adopted": {
             "version": adopted.version,
             "contract": adopted.contract_id,
             "adopted": adopted.adopted,
         },
-        "latest": _latest(found.settings.contract, adopted),
+        "latest": _latest(export, adopted),
         "trouble": contracts().trouble(found.name) or None,
     }
+    try:
+        return told | {"columns": found.encoder(adopted).columns}
+    except NoContract as failure:
+        return told | {"columns": None, "detail": failure.detail}
+
+
+def _named(found: Model) -> dict[str, Any]:
+    return {"name": found.name, "dialect": found.settings.dialect, "prefix": found.prefix}
 
 
 def readiness(found: Model) -> str:
-    """Say in a line what a model has adopted.
+    """Say in a line what a model has adopted, and see that entities can be encoded through it.
 
     Raises:
-        Failure: it cannot score, or its adoption cannot be followed.
+        Failure: it cannot score.
     """
     if not found.settings.contract:
+        found.encoder(None)
         return "bound by features alone, untyped: no contract is checked"
-    adopted = contracts().adopted(found.name, found.settings.contract)
+    adopted = contracts().adopted(found.name, found.settings.contract, Deadline.after(TELL_S))
+    found.encoder(adopted)
     trouble = contracts().trouble(found.name)
     return f"version {adopted.version}" + (
         f"; storage cannot be asked for news: {trouble}" if trouble else ""
     )
+
+
+def service_readiness(found: Model) -> str:
+    """Say in a line whether the model's web service is asked; asks it nothing.
+
+    Raises:
+        ServiceDown: it is left alone for a while, after repeated failures.
+    """
+    if wait := found.left_alone_for():
+        raise ServiceDown(
+            f"It kept failing and is left alone for {wait:.0f} s more: see the deployment's state and log.",
+            retry_after=wait,
+        )
+    return "no repeated failures"
 
 
 def _latest(export: str, adopted: Adopted) -> dict[str, Any] | None:
@@ -134,7 +194,11 @@ def _latest(export: str, adopted: Adopted) -> dict[str, Any] | None:
         return None
     if latest.version == adopted.version:
         return {"version": latest.version, "differences": [], "drift": []}
-    new, old = contracts().manifest(export, latest.version), contracts().manifest(export, adopted.version)
+    try:
+        new = contracts().manifest(export, latest.version)
+        old = contracts().manifest(export, adopted.version)
+    except (NotFound, NoContract) as failure:
+        return {"version": latest.version, "detail": failure.detail}
     return {
         "version": latest.version,
         "differences": differences(old, new),
@@ -162,14 +226,18 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
             r if isinstance(r, RowRefused) else dict(zip(r.names, r.values, strict=True)) for r in results
         ]
 
+    def adopted(deadline: Deadline) -> Adopted | None:
+        return contracts().adopted(name, given.contract, deadline) if given.contract else None
+
     return Model(
         name=name,
         settings=given,
         prefix=prefix,
         limits=whole.limits,
-        adopted=lambda: contracts().adopted(name, given.contract) if given.contract else None,
+        adopted=adopted,
         encoder=lambda adopted: through(adopted.contract if adopted else None),
         send=send,
+        left_alone_for=lambda: scorer.sender.breaker.closed_for,
         threads=ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix=f"{name}-call"),
     )
 

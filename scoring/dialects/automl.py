@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded, records
-from scoring.dialects.protocol import Options, Row, SentColumn
+from scoring.dialects.protocol import Maker, Options, Row, SentColumn
 
 DEFAULT_METHOD = "predict"
 
@@ -33,6 +33,9 @@ class AutoML(ReadsAllShapes):
         if chosen := parameters(self.options):
             body["GlobalParameters"] = chosen
         return encoded(body)
+
+
+DIALECT: Maker = AutoML
 
 
 def parameters(options: Options) -> dict[str, object]:

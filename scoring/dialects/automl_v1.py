@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.automl import parameters
 from scoring.dialects.bodies import encoded, records
-from scoring.dialects.protocol import Row, SentColumn
+from scoring.dialects.protocol import Maker, Row, SentColumn
 
 
 class AutoMLv1(ReadsAllShapes):
@@ -25,3 +25,6 @@ class AutoMLv1(ReadsAllShapes):
         """Write rows as objects."""
         name = self.options.input_name or "data"
         return encoded(parameters(self.options) | {name: records(columns, rows)})
+
+
+DIALECT: Maker = AutoMLv1

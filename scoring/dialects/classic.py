@@ -24,7 +24,7 @@ from typing import Any
 from contract.values import Value
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded
-from scoring.dialects.protocol import Options, Row, SentColumn
+from scoring.dialects.protocol import Maker, Options, Row, SentColumn
 
 
 class Classic(ReadsAllShapes):
@@ -39,6 +39,9 @@ class Classic(ReadsAllShapes):
                 "GlobalParameters": global_parameters(self.options),
             }
         )
+
+
+DIALECT: Maker = Classic
 
 
 def cells(columns: Sequence[SentColumn], rows: Sequence[Row]) -> list[tuple[str | None, ...]]:

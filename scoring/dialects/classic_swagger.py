@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded
 from scoring.dialects.classic import cells, global_parameters
-from scoring.dialects.protocol import AnswerUnusable, Results, Row, SentColumn
+from scoring.dialects.protocol import AnswerUnusable, Maker, Results, Row, SentColumn
 from scoring.dialects.table import number
 
 NUMBERS = ("Scored Probabilities", "Scored Label Mean", "Scored Label Standard Deviation")
@@ -46,6 +46,9 @@ class ClassicSwagger(ReadsAllShapes):
             names,
             [tuple(read(v) if read else v for v, read in zip(row, readers, strict=True)) for row in rows],
         )
+
+
+DIALECT: Maker = ClassicSwagger
 
 
 def _number(cell: object) -> object:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded, records
-from scoring.dialects.protocol import Row, SentColumn
+from scoring.dialects.protocol import Maker, Row, SentColumn
 
 
 class Designer(ReadsAllShapes):
@@ -32,3 +32,6 @@ class Designer(ReadsAllShapes):
                 "GlobalParameters": self.options.parameters,
             }
         )
+
+
+DIALECT: Maker = Designer

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded, frame
-from scoring.dialects.protocol import Row, SentColumn
+from scoring.dialects.protocol import Maker, Row, SentColumn
 
 
 class MLflow(ReadsAllShapes):
@@ -30,3 +30,6 @@ class MLflow(ReadsAllShapes):
         if self.options.parameters:
             body["params"] = self.options.parameters
         return encoded(body)
+
+
+DIALECT: Maker = MLflow

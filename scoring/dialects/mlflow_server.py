@@ -12,9 +12,13 @@ Null is JSON's null, under the limits of mlflow.py. The payloads of the two are 
 from typing import ClassVar
 
 from scoring.dialects.mlflow import MLflow
+from scoring.dialects.protocol import Maker
 
 
 class MLflowServer(MLflow):
     """MLflow's own scoring server."""
 
     frame_name: ClassVar[str] = "dataframe_split"
+
+
+DIALECT: Maker = MLflowServer

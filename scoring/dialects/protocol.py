@@ -1,6 +1,6 @@
 """What a dialect is given and gives; the names that every dialect and its callers share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -64,3 +64,7 @@ class Dialect(Protocol):
             ErrorInside: the service reports an error.
             AnswerUnusable: not of this shape, or not `row_count` results.
         """
+
+
+type Maker = Callable[[Options], Dialect]
+"""What each dialect's module has under the name DIALECT."""

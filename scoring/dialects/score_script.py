@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded
-from scoring.dialects.protocol import Row, SentColumn
+from scoring.dialects.protocol import Maker, Row, SentColumn
 
 EVERY_COLUMN = "*"
 
@@ -34,3 +34,6 @@ class ScoreScript(ReadsAllShapes):
         if name == EVERY_COLUMN:
             data = {column.name: [row[at] for row in rows] for at, column in enumerate(columns)}
         return encoded({**self.options.parameters, **data})
+
+
+DIALECT: Maker = ScoreScript

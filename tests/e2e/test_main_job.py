@@ -172,7 +172,8 @@ def test_health_is_anonymous_and_readiness_lists_its_checks(parts: Parts, traine
     assert requests.get(f"{parts.app.base_url}/api/health", timeout=30).json() == {"status": "alive"}
     ready = call(parts.app, "GET", "health/ready")
     assert ready["ready"]
-    assert [check["check"] for check in ready["checks"]] == ["settings", "storage", "model churn"]
+    checks = ["settings", "storage", "model churn", "web service of churn"]
+    assert [check["check"] for check in ready["checks"]] == checks
 
 
 def test_a_model_shows_what_it_has_adopted_and_no_secret(parts: Parts, trained: Any) -> None:

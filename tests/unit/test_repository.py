@@ -342,6 +342,7 @@ def not_brought(sources: Iterable[str]) -> set[str]:
     pinned = OPTIONAL.union(pinned_in("requirements.txt"))
     providers = metadata.packages_distributions()
     packages = {name.partition(".")[0] for source in sources for name, _ in imports(source)}
+    packages.difference_update(APP)  # some package may be named like a module of ours
     return {
         package
         for package in packages & providers.keys()

@@ -88,12 +88,12 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"MODELS__CHURN__KEY": ""}, "models.churn: key is missing"),
+        ({"MODELS__CHURN__KEY": ""}, "models.churn.key: missing"),
         ({"SESAM__JWT": ""}, "sesam.jwt is missing"),
         ({"SESAM__URL": ""}, "sesam.url is missing"),
         ({"MODELS__CHURN__CONTRACT": "nowhere"}, "models.churn.contract names no export"),
         ({"MODELS__CHURN__CONTRACT": ""}, "contract (the export it was trained on) or features"),
-        ({"MODELS__CHURN__URL": "http://ml.example/x"}, "url must be https"),
+        ({"MODELS__CHURN__URL": "http://ml.example/x"}, "models.churn.url: must be https"),
         ({"MODELS__CHURN__URL": "ftp://ml.example/x"}, "http(s) address"),
         ({"MODELS__CHURN__KEY": "@Microsoft.KeyVault(VaultName=v;SecretName=s)"}, "unresolved Key Vault"),
         ({"MODELS__CHURN__PREFIX": "_x"}, "models.churn.prefix"),
@@ -102,8 +102,36 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         ({"MODELS__CHURN__URL": f"https://:{SECRET}@host/"}, "http(s) address"),
         ({"SESAM__URL": "http://datahub.example"}, "must be https"),
         ({"AzureWebJobsStorage": "@Microsoft.KeyVault(SecretUri=x)"}, "unresolved Key Vault"),
-        ({"EXPORTS__CUSTOMERS__FORMATS": '["parquet"]'}, "formats must keep 'csv'"),
-        ({"EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false"}, "needs columns"),
+        ({"MODELS__CHURN__KEY": "nøkkel"}, "models.churn.key: holds blanks or characters"),
+        ({"MODELS__CHURN__KEY": f"{SECRET}\n"}, "models.churn.key: holds blanks or characters"),
+        ({"MODELS__CHURN__URL": "https://ml.example:99999/"}, "http(s) address"),
+        ({"MODELS__CHURN__DIALECT": "clasic"}, "models.churn.dialect"),
+        ({"MODELS__CHURN__FEATURES": '["Age", "City", "Age"]'}, "models.churn.features: names Age twice"),
+        ({"MODELS__CHURN__OUTPUTS": '["p", "p"]'}, "models.churn.outputs: names p twice"),
+        (
+            {"MODELS__CHURN__FEATURES": '["Age"]', "MODELS__CHURN__CONSTANTS": '{"Age": 1}'},
+            "models.churn.constants: Age stands in features too",
+        ),
+        ({"MODELS__CHURN__CONSTANTS": '{"Age": NaN}'}, "models.churn.constants: holds a number that is not"),
+        ({"MODELS__CHURN__PARAMETERS": '{"q": [Infinity]}'}, "models.churn.parameters: holds a number that"),
+        (
+            {"MODELS__CHURN__FEATURES": '["Age"]', "MODELS__CHURN__MAP": '{"City": "crm:City"}'},
+            "models.churn.map: City is no feature",
+        ),
+        (
+            {"MODELS__CHURN__CONSTANTS": '{"City": 1}', "MODELS__CHURN__MAP": '{"City": "crm:City"}'},
+            "models.churn.map: City is no feature",
+        ),
+        ({"MODELS__CHURN__MAP": '{"Age": "churn:Age"}'}, "models.churn.map: names what begins with churn:"),
+        (
+            {"MODELS__CHURN__PREFIX": "A", "MODELS__CHURN__FEATURES": '["Age"]'},
+            "models.churn.features: names what begins with A",
+        ),
+        ({"EXPORTS__CUSTOMERS__FORMATS": '["parquet"]'}, "exports.customers.formats: must keep 'csv'"),
+        (
+            {"EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false"},
+            "exports.customers.include_header: false needs columns",
+        ),
     ],
     ids=str,
 )
@@ -113,6 +141,45 @@ def test_a_wrong_setting_says_what_was_expected(
     for name, value in change.items():
         monkeypatch.setenv(name, value)
     assert any(told in problem for problem in problems()), problems()
+
+
+def test_no_wrong_value_hides_other_trouble_of_its_section_or_of_others(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SESAM__URL": "",
+        "SESAM__JWT": "",
+        "SESAM__VERIFY_TLS": SECRET,
+        "MODELS__CHURN__URL": "http://ml.example/",
+        "MODELS__CHURN__BATCH_ROWS": SECRET,
+        "MODELS__CHURN__KEY": "",
+        "MODELS__CHURN__CONTRACT": "nowhere",
+        "MODELS__CHURN__FEATURES": '["Age", "Age"]',
+        "MODELS__CHURN__MAP": '{"Age": "churn:Age"}',
+        "MODELS__VALUE__AUTH": "none",
+        "EXPORTS__CUSTOMERS__FORMATS": '["parquet"]',
+        "EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false",
+        "TRAINING_EXPORT_SCHEDULE": "nightly",
+        "AzureWebJobsStorage": "@Microsoft.KeyVault(SecretUri=x)",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert sorted(problem.partition(":")[0] for problem in problems()) == [
+        "AzureWebJobsStorage",
+        "TRAINING_EXPORT_SCHEDULE",
+        "exports.customers.formats",
+        "exports.customers.include_header",
+        "models.churn.batch_rows",
+        "models.churn.contract names no export under [exports]",
+        "models.churn.features",
+        "models.churn.key",
+        "models.churn.map",
+        "models.churn.url",
+        "models.value.features",
+        "models.value.url",
+        "sesam.jwt is missing",
+        "sesam.url is missing",
+        "sesam.verify_tls",
+    ]
 
 
 def test_a_file_that_is_no_toml_is_named(toml: Path) -> None:

@@ -72,9 +72,10 @@ class Road:
             settings=settings,
             prefix=PREFIX,
             limits=LimitSettings(),
-            adopted=lambda: None,
+            adopted=lambda _: None,
             encoder=lambda _: encoder,
             send=self._send,
+            left_alone_for=lambda: 0.0,
             threads=ThreadPoolExecutor(1),
         )
 

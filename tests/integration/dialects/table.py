@@ -8,12 +8,13 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+import settings
 from local.bootstrap import ROOT
-from scoring.dialects import DIALECTS
 from tests.integration.dialects.road import PREFIX, Road, Told, open_roads
 
+DIALECTS: tuple[str, ...] = get_args(settings.Dialect)
 PAGE = ROOT / "docs" / "dialects.md"
 BEGIN = "<!-- made by `python -m tests.integration.dialects.table`: do not edit -->"
 END = "<!-- end of the table -->"

@@ -13,7 +13,7 @@ import requests
 
 from local.services.designer import running_designer
 from local.services.front import Front, running_front
-from scoring.dialects import DIALECTS, Options, Row, SentColumn, dialect_of
+from scoring.dialects import Options, Row, SentColumn, dialect_of
 from tests.integration.dialects.road import (
     NAIVE,
     PREFIX,
@@ -24,7 +24,16 @@ from tests.integration.dialects.road import (
     open_roads,
     predict,
 )
-from tests.integration.dialects.table import CASES, PAGE, PLAIN, first_row, page_with, results, scores
+from tests.integration.dialects.table import (
+    CASES,
+    DIALECTS,
+    PAGE,
+    PLAIN,
+    first_row,
+    page_with,
+    results,
+    scores,
+)
 from tests.servers.running import KEY
 
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}

@@ -73,9 +73,10 @@ def model(service: Service) -> Model:
         ),
         prefix="churn:",
         limits=LimitSettings(),
-        adopted=lambda: Adopted("20261123T020000Z-0", "abc", TAUGHT, ""),
+        adopted=lambda _: Adopted("20261123T020000Z-0", "abc", TAUGHT, ""),
         encoder=lambda _: encoder,
         send=service.send,
+        left_alone_for=lambda: 0.0,
         threads=ThreadPoolExecutor(1),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.contract import Column, Contract
 from contract.facts import ColumnType
-from contract.features import DoesNotFit, Encoder, encode_cells
+from contract.features import DoesNotFit, Encoder, PrefixTaken, encode_cells
 
 
 def contract(*columns: Column, label: str = "ChurnFlag") -> Contract:
@@ -126,9 +126,41 @@ def test_names_match_exactly_first_then_without_namespace() -> None:
     assert chosen.encode({"_id": "1", "erp:age": 2, "crm:age": 1}).row == [2]
 
 
+SCORE = Column(name="score", type="integer", nullable=True)
+
+
+@pytest.mark.statement("sesam-21")
 def test_a_score_of_an_earlier_round_is_never_a_feature() -> None:
-    encoder = Encoder(contract(Column(name="score", type="integer", nullable=True)), prefix="churn:")
-    assert encoder.encode({"_id": "1", "churn:score": 1}).row == [None]
+    echoing = Encoder(contract(SCORE), prefix="churn:", echoes=("score",))
+    assert echoing.encode({"_id": "1", "churn:score": 1, "churn:prediction": 2}).row == [None]
+
+
+@pytest.mark.statement("sesam-21")
+@pytest.mark.parametrize("properties", [["crm:age"], ["crm:age", "age"], ["crm:segment", "age"]], ids=str)
+def test_a_prefix_that_is_a_namespace_of_the_hub_is_refused_where_its_properties_would_be_lost(
+    properties: list[str],
+) -> None:
+    columns = (Column(name="age", type="integer", nullable=True), Column(name="segment", type="integer"))
+    encoder = Encoder(contract(*columns), features=["age"], constants={"segment": 1}, prefix="crm:")
+    with pytest.raises(PrefixTaken, match="set another prefix") as error:
+        encoder.encode({"_id": "1"} | dict.fromkeys(properties, 1))
+    assert [r.feature for r in error.value.remarks] == [properties[0].partition(":")[2]]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"prefix": "sc"}, "the prefix sc covers score"),
+        ({"prefix": "Chu"}, "the prefix Chu covers ChurnFlag"),
+        ({"prefix": "crm:", "choices": {"score": "crm:points"}}, "the prefix crm: covers crm:points"),
+        ({"choices": {"age": "crm:age"}}, "map names age, which is no feature"),
+        ({"features": ["age"]}, "features names age"),
+    ],
+    ids=str,
+)
+def test_settings_that_do_not_suit_the_contract_are_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Encoder(contract(SCORE, Column(name="ChurnFlag", type="boolean")), **given)
 
 
 def test_a_required_column_without_a_property_is_an_error_and_a_null_lies_outside() -> None:

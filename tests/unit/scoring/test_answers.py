@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import settings
 from scoring.dialects import (
-    DIALECTS,
     AnswerUnusable,
     ErrorInside,
     Options,
@@ -19,6 +20,7 @@ from scoring.dialects import (
 )
 from scoring.dialects.answers import ENVELOPES, decode_answer, redacted, results_of
 
+DIALECTS = get_args(settings.Dialect)
 PROBABILITIES = [[0.03, 0.97], [0.6, 0.4]]
 
 

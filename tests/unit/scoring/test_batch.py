@@ -60,9 +60,10 @@ def model(service: Service, contract: Contract | None = CONTRACT, **settings: An
         settings=given,
         prefix="churn:",
         limits=LimitSettings(entities=1000, depth=10),
-        adopted=lambda: adopted,
+        adopted=lambda _: adopted,
         encoder=lambda _: encoder,
         send=service,
+        left_alone_for=lambda: 0.0,
         threads=ThreadPoolExecutor(1),
     )
 
@@ -275,6 +276,19 @@ def test_the_order_of_entities_and_keys_changes_no_score(entities: list[dict[str
 def test_odd_json_is_refused_in_words_and_never_a_crash(body: bytes) -> None:
     with pytest.raises((InvalidRequest, TooLarge)):
         scored(body)
+
+
+@pytest.mark.statement("sesam-21")
+@pytest.mark.parametrize("policy", ["fail", "mark"])
+def test_a_property_of_the_hub_under_the_prefix_is_never_lost_but_refused(policy: str) -> None:
+    service = Service()
+    with pytest.raises(EntitiesDoNotFit, match="set another prefix") as error:
+        scored(
+            '[{"_id":"a","Age":30},{"_id":"b","Age":30,"churn:City":"Oslo"}]', service, on_bad_entity=policy
+        )
+    assert (error.value.entities, error.value.features) == (("b",), ("City",))
+    assert "mark" not in error.value.detail
+    assert service.asked == []
 
 
 def test_where_none_of_several_fits_nothing_is_marked() -> None:

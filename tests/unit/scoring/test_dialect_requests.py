@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import scoring.dialects
 import settings
-from scoring.dialects import DIALECTS, Options, Row, SentColumn, dialect_of
+from scoring.dialects import Options, Row, SentColumn, dialect_of
 
 COLUMNS = (
     SentColumn("Age", "integer"),
@@ -43,6 +45,7 @@ BODIES = {
     "mlflow-server": {"dataframe_split": FRAME},
     "score-script": {"data": ROWS},
 }
+DIALECTS = get_args(settings.Dialect)
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
 
 
@@ -58,8 +61,10 @@ def test_the_body_holds_the_columns_of_the_model_in_their_order_and_every_null_a
     assert sent(dialect) == BODIES[dialect]
 
 
-def test_every_dialect_of_the_settings_is_there_and_no_other() -> None:
-    assert set(DIALECTS) == set(get_args(settings.Dialect))
+def test_every_module_with_a_dialect_has_its_name_in_the_settings_and_its_body_here() -> None:
+    folder = Path(scoring.dialects.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py") if "\nDIALECT" in path.read_text()}
+    assert {module.replace("_", "-") for module in modules} == set(DIALECTS) == set(BODIES)
 
 
 @pytest.mark.statement("azureml-4")

@@ -84,9 +84,10 @@ class World:
             settings=given,
             prefix="churn:",
             limits=LimitSettings(),
-            adopted=lambda: self.contracts.adopted("churn", "customers"),
+            adopted=lambda deadline: self.contracts.adopted("churn", "customers", deadline),
             encoder=lambda adopted: encoder_of(given, "churn:", adopted.contract if adopted else None),
             send=self._send,
+            left_alone_for=lambda: 0.0,
             threads=ThreadPoolExecutor(1),
         )
 
