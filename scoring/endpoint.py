@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import BadAnswer, Fault, SettingsWrong, requests_fault
 from scoring.deadline import Deadline
 from scoring.identity import Identity
 from scoring.verdicts import Outcome, Reply, Trouble
 from settings import ModelSettings
-from watchdog import Exchange, WatchedAdapter, cut_at
 
 # Of an answer that is no 200, only codes are read; a stack trace of megabytes is not.
 ERROR_BYTES = 64 * 1024

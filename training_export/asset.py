@@ -11,10 +11,10 @@ from urllib.parse import quote
 import requests
 
 from contract.documents import Manifest
+from cutoff import WatchedAdapter, cut_at
 from errors import Failure, Fault, requests_fault
 from settings import AzureMLSettings
 from training_export.mltable import mltable
-from watchdog import WatchedAdapter, cut_at
 
 API_VERSION = "2025-12-01"
 SCOPE = "https://management.azure.com/.default"

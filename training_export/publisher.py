@@ -20,9 +20,9 @@ import requests
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Fault, NodeRefused, NodeUnavailable, SnapshotFailed, requests_fault
 from settings import SesamSettings
-from watchdog import Exchange, WatchedAdapter, cut_at
 
 CHUNK_BYTES = 256 * 1024
 CONNECT_S = 10.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import watchdog
+import cutoff
 from errors import BadAnswer, Fault, SettingsWrong
 from scoring.deadline import Deadline
 from scoring.endpoint import Endpoint
@@ -251,7 +251,7 @@ def test_a_connection_is_used_again(post: Post) -> None:
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "LONGEST_IDLE_S", 0.0)
+    monkeypatch.setattr(cutoff, "LONGEST_IDLE_S", 0.0)
     with Rogue(answer(200, b"[]")) as server:
         settings = model_settings(server)
         endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)

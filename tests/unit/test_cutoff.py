@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from watchdog import MOST_STALE, Exchange, Watchdog, cut_at
+from cutoff import MOST_STALE, Exchange, Watchdog, cut_at
 
 
 @pytest.fixture
