@@ -28,7 +28,7 @@ _DECIMAL = f"~[fd]{_DIGITS}"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
 _BOOLEAN = "(?:[Tt]rue|[Ff]alse)"
-_NAMESPACE = "~:(?:[^:]*:)?"
+_NAMESPACE = r"~:(?:[\s\S]*:)?"
 
 # The characters that mean something in a pattern; a schema's patterns are ECMAScript's, where no others may
 # be escaped.
@@ -54,7 +54,8 @@ def json_schema(contract: Contract) -> bytes:
 def _bound(column: Column) -> Schema:
     """Find a column's property, and say what it may hold."""
     value = _value(column)
-    elsewhere = rf"^(?![_$]|rdf:type$)[^:]*:{_SPECIAL.sub(r'\\\g<0>', column.name)}$"
+    namespace = "" if ":" in column.name else r"[\s\S]*:"
+    elsewhere = rf"^(?![_$]|rdf:type$){namespace}{_SPECIAL.sub(r'\\\g<0>', column.name)}$"
     otherwise: Schema = {"patternProperties": {elsewhere: value}}
     if not column.nullable:
         # At least one name matches: not all names are others.

@@ -41,8 +41,12 @@ type Scalar = bool | int | float | str | Decimal | Identifier | Moment | Tagged 
 
 
 def bare_name(name: str) -> str:
-    """Strip the namespace of a property name or identifier: what follows the first colon (§1.3)."""
-    return name.partition(":")[2] or name
+    """Strip the namespace of a property name or identifier: what follows the last colon.
+
+    Sesam's documentation has it so (DOCS `features/namespaces.rst`, "How to use"): a namespace may hold
+    colons, as one made from a URI does, an identifier may not. `ni-id` and `remove_namespaces` follow it.
+    """
+    return name.rpartition(":")[2] or name
 
 
 def decode(text: str) -> Scalar:

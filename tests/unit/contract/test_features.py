@@ -126,6 +126,16 @@ def test_names_match_exactly_first_then_without_namespace() -> None:
     assert chosen.encode({"_id": "1", "erp:age": 2, "crm:age": 1}).row == [2]
 
 
+def test_a_namespace_may_hold_colons_and_a_name_not() -> None:
+    encoder = Encoder(contract(Column(name="age", type="integer"), Column(name="boss", type="string")))
+    entity = {"_id": "1", "http://crm.example:80/:age": 1, "crm:eu:boss": "~:crm:eu:100"}
+    assert encoder.encode(entity).row == [1, "100"]
+    exact = Encoder(contract(Column(name="crm:age", type="integer")))
+    assert exact.encode({"_id": "1", "crm:age": 1, "age": 2}).row == [1]
+    with pytest.raises(DoesNotFit, match="crm:age: required"):
+        exact.encode({"_id": "1", "eu:crm:age": 1})
+
+
 SCORE = Column(name="score", type="integer", nullable=True)
 
 
