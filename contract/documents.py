@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from contract.drift import Drift
 from contract.facts import ColumnFacts
 
 SCHEMA_VERSION = 1
@@ -32,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None
     differences: tuple[str, ...]
     """How the version differs from `previous`, in words."""
+    drift: tuple[Drift, ...] = ()
+    """How far each column has moved since `previous`, the farthest first."""
     headers: dict[str, str]
     """The X-Dataset-* headers seen."""
     app_version: str

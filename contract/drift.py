@@ -13,7 +13,8 @@ categorical the lengths are compared, as that is all a manifest tells of it.
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+
+import msgspec
 
 from contract.contract import is_reserved
 from contract.facts import ColumnFacts, Histogram
@@ -23,7 +24,7 @@ FEWEST_OF_A_RANGE = 0.1
 type Counts = Sequence[int]
 
 
-class Drift(NamedTuple):
+class Drift(msgspec.Struct, frozen=True):
     """How far one column has moved."""
 
     column: str

@@ -202,7 +202,7 @@ def _latest(export: str, adopted: Adopted) -> dict[str, Any] | None:
     return {
         "version": latest.version,
         "differences": differences(old, new),
-        "drift": [drift._asdict() for drift in drifts(old.columns, new.columns)],
+        "drift": drifts(old.columns, new.columns),
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from contract.differences import differences
 from contract.documents import Latest, Manifest
+from contract.drift import drifts
 from errors import Failure, InvalidRequest, NotFound
 from settings import ExportSettings, SesamSettings, host_storage, settings
 from storage import BlobContainer, app_identity, open_container, open_export_queue
@@ -112,10 +113,15 @@ def manifest(name: str, version: str) -> Manifest:
 
 
 def compare(name: str, version: str, other: str) -> dict[str, Any]:
-    """Say how a version differs from another one."""
+    """Say how a version differs from another one, in words and in how far each column has moved."""
     versions = _versions(name)
-    told = differences(versions.manifest(other), versions.manifest(version))
-    return {"version": version, "against": other, "differences": told}
+    old, new = versions.manifest(other), versions.manifest(version)
+    return {
+        "version": version,
+        "against": other,
+        "differences": differences(old, new),
+        "drift": drifts(old.columns, new.columns),
+    }
 
 
 def move_latest(name: str, body: bytes) -> Latest:

@@ -16,6 +16,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 from contract.contract import Contract, contract_of
 from contract.differences import differences
 from contract.documents import SCHEMA_VERSION, Manifest
+from contract.drift import drifts
 from errors import Conflict, Failure
 from settings import ExportSettings
 from training_export import parquet
@@ -248,7 +249,11 @@ def _manifest(export: Export, passed: _Pass, contract: Contract, previous: Manif
     )
     if previous is None:
         return manifest
-    return msgspec.structs.replace(manifest, differences=differences(previous, manifest))
+    return msgspec.structs.replace(
+        manifest,
+        differences=differences(previous, manifest),
+        drift=tuple(drifts(previous.columns, manifest.columns)),
+    )
 
 
 def _how_to_publish(held: Manifest) -> str:

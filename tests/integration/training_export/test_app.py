@@ -126,6 +126,8 @@ def test_an_export_is_started_followed_moved_and_compared_by_its_routes(
     compared = get(app, f"/customers/versions/{second['latest']}?against={first['latest']}").json()
     assert compared["differences"] == manifest["differences"]
     assert "rows 10 → 12 (+20.0%)" in compared["differences"]
+    assert compared["drift"] == manifest["drift"]
+    assert {"column", "population_stability_index", "jensen_shannon_distance"} == set(compared["drift"][0])
     backwards = get(app, f"/customers/versions/{first['latest']}?against={second['latest']}").json()
     assert "rows 12 → 10 (-16.7%)" in backwards["differences"]
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from contract.documents import Manifest
+from contract.drift import Drift
 from contract.facts import Category, ColumnFacts, Histogram
 from local.bootstrap import ROOT
 from training_export.csv_scan import Dialect
@@ -19,7 +20,7 @@ TABLE_FIELDS = {
 }
 
 
-@pytest.mark.parametrize("kind", [Manifest, ColumnFacts, Histogram, Category, Dialect])
+@pytest.mark.parametrize("kind", [Manifest, ColumnFacts, Histogram, Category, Drift, Dialect])
 def test_every_field_is_documented(kind: type) -> None:
     fields = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else Dialect.__dataclass_fields__
     assert [name for name in fields if f"`{name}`" not in PAGE] == []
