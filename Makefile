@@ -40,6 +40,9 @@ azurite: PORT = 10000
 azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next two
 	@$(PY) -m local.azurite --port '$(PORT)'
 
+docs: setup ## the documentation site, into site/
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet && echo 'site/index.html'
+
 clean: ## removes what set-up and the tools have made
 	@rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

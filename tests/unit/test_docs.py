@@ -1,0 +1,178 @@
+"""The documentation is true: every setting, failure and route stands in it, its data can be read."""
+
+import json
+import re
+import runpy
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+import errors
+from local.bootstrap import ROOT
+from settings import (
+    AzureMLSettings,
+    ExportSettings,
+    LimitSettings,
+    ModelSettings,
+    SesamSettings,
+    StorageSettings,
+    load_settings,
+)
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "sesam": SesamSettings,
+    "storage": StorageSettings,
+    "exports.<name>": ExportSettings,
+    "models.<name>": ModelSettings,
+    "limits": LimitSettings,
+    "azure_ml": AzureMLSettings,
+}
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(page: str, text: str) -> Iterator[Block]:
+    """Every fenced block, its indentation taken off."""
+    fence = r"^(?P<indent> *)```(?P<language>[a-z]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$"
+    for found in re.finditer(fence, text, re.MULTILINE | re.DOTALL):
+        body = re.sub(rf"^{found['indent']}", "", found["text"], flags=re.MULTILINE)
+        yield Block(page, text.count("\n", 0, found.start()) + 1, found["language"], body)
+
+
+BLOCKS = [
+    block for page in PAGES for block in blocks_of(str(page.relative_to(ROOT)), page.read_text("utf-8"))
+]
+
+
+# ---- settings
+
+
+def defaults(section: type[BaseModel]) -> dict[str, object]:
+    """What each key of a section is when nobody sets it; None where it follows something else."""
+    return {field.alias or name: _default(field) for name, field in section.model_fields.items()}
+
+
+def _default(field: FieldInfo) -> object:
+    if field.is_required():
+        return "required"
+    value: object = field.get_default(call_default_factory=True)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def documented(page: str) -> dict[str, dict[str, object]]:
+    """The keys and defaults that the page tells, by section."""
+    told: dict[str, dict[str, object]] = {}
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        if found := re.match(r"`\[(.+)\]`", part):
+            rows = re.findall(r"^\| `(\w+)` \| (?:`(.+?)`|(\w+|–)) \|", part, re.MULTILINE)
+            told[found[1]] = {key: _told(value, word) for key, value, word in rows}
+    return told
+
+
+def _told(value: str, word: str) -> object:
+    if word:
+        return None if word == "–" else word
+    return tomllib.loads(f"value = {value}")["value"]
+
+
+def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
+    page = (ROOT / "docs" / "configure.md").read_text("utf-8")
+    assert documented(page) == {name: defaults(section) for name, section in SECTIONS.items()}
+
+
+def test_a_setting_without_its_row_and_a_wrong_default_are_found() -> None:
+    page = "## `[limits]`\n| `depth` | `65` | … |\n| `gone` | required | … |\n| `open` | – | … |\n"
+    assert documented(page) == {"limits": {"depth": 65, "gone": "required", "open": None}}
+
+
+# ---- failures
+
+
+def failures(of: type[errors.Failure] = errors.Failure) -> Iterator[type[errors.Failure]]:
+    for failure in of.__subclasses__():
+        yield failure
+        yield from failures(failure)
+
+
+def test_every_failure_is_documented_with_its_status_cause_and_cure_and_no_other() -> None:
+    page = (ROOT / "docs" / "operate.md").read_text("utf-8")
+    told = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert {slug: int(status) for slug, status, *_ in told} == {f.slug: f.status for f in failures()}
+    assert all(cause.strip() and cure.strip() for *_, cause, cure in told)
+
+
+# ---- routes
+
+
+def routes() -> set[str]:
+    """Every route of the app, as `METHOD /api/path`; of an app of its own, for functions are told once."""
+    app = runpy.run_path(str(ROOT / "function_app.py"))["app"]
+    return {
+        f"{method} /api/{binding['route']}"
+        for function in app.get_functions()
+        for binding in (binding.get_dict_repr() for binding in function.get_bindings())
+        if binding["type"] == "httpTrigger"
+        for method in (str(getattr(given, "value", given)) for given in binding["methods"])
+    }
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/routes.md"])
+def test_every_route_is_documented_and_no_other(page: str) -> None:
+    table = "\n".join(
+        line for line in (ROOT / page).read_text("utf-8").splitlines() if line.startswith("| `")
+    )
+    told = set(re.findall(r"`((?:GET|PUT|POST|DELETE) /api/[^`?]+)`", table.replace("{export}", "{name}")))
+    assert told == routes()
+
+
+# ---- blocks
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "json"], ids=str)
+def test_json_can_be_read(block: Block) -> None:
+    for document in _documents(block.text):
+        json.loads(document)
+
+
+def _documents(text: str) -> Iterable[str]:
+    """One document, or one a line."""
+    lines = text.strip().splitlines()
+    one_a_line = len(lines) > 1 and all(
+        line.startswith(("{", "[")) and line.endswith(("}", "]")) for line in lines
+    )
+    return lines if one_a_line else [text]
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=str)
+def test_toml_holds_settings_that_the_app_takes(
+    block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = tomllib.loads(block.text)
+    (tmp_path / "bridge.toml").write_text(block.text, "utf-8")
+    monkeypatch.setenv("BRIDGE_CONFIG", str(tmp_path / "bridge.toml"))
+    monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
+    monkeypatch.setenv("SESAM__URL", "datahub-1234.sesam.cloud")
+    monkeypatch.setenv("SESAM__JWT", "a-token")
+    for name, model in given.get("models", {}).items():
+        monkeypatch.setenv(f"MODELS__{name.upper()}__KEY", "a-key")
+        if export := model.get("contract"):
+            monkeypatch.setenv(f"EXPORTS__{export.upper()}__PIPE", "a-pipe")
+    load_settings()
