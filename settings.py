@@ -352,6 +352,9 @@ def load_settings() -> Settings:
     problems = _schedule_problems()
     if os.environ.get("BRIDGE_CONFIG") and not _config_file().is_file():
         problems.append(f"BRIDGE_CONFIG names {_config_file().name}, which is not there")
+    roots = trusted_roots()
+    if isinstance(roots, str) and not Path(roots).exists():
+        problems.append("REQUESTS_CA_BUNDLE: names a file that is not there")
     settings: Settings | None = None
     try:
         settings = Settings()
@@ -384,6 +387,11 @@ def settings() -> Settings:
 def export_schedule() -> str:
     """Give the NCRONTAB expression of the export timer, UTC (design §4)."""
     return "%TRAINING_EXPORT_SCHEDULE%" if os.environ.get("TRAINING_EXPORT_SCHEDULE") else DEFAULT_SCHEDULE
+
+
+def trusted_roots() -> str | bool:
+    """Give whom TLS trusts: the certificates that REQUESTS_CA_BUNDLE names, else the well-known ones."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
 def host_storage() -> StorageSettings:

@@ -1,7 +1,8 @@
 """The wire: one body posted to a model's web service, one answer read whole, by a point in time.
 
-It never follows a redirect, never tries again by itself, and trusts nothing of its environment: no proxy, no
-.netrc. What came back is a `Reply` or a `Trouble`; what that means is judged elsewhere (verdicts.py).
+It never follows a redirect, never tries again by itself, and takes nothing from its environment, no proxy and
+no .netrc, but a private authority's certificates (REQUESTS_CA_BUNDLE). What came back is a `Reply` or a
+`Trouble`; what that means is judged elsewhere (verdicts.py).
 """
 
 import http.client
@@ -21,14 +22,13 @@ from errors import BadAnswer, Fault, SettingsWrong, requests_fault
 from scoring.deadline import Deadline
 from scoring.identity import Identity
 from scoring.verdicts import Outcome, Reply, Trouble
-from settings import ModelSettings
+from settings import ModelSettings, trusted_roots
 
 # Of an answer that is no 200, only codes are read; a stack trace of megabytes is not.
 ERROR_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 
 _THEIR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PRINTABLE = re.compile(r"[!-~]*")
 
 log = logging.getLogger("scoring.endpoint")
 
@@ -50,7 +50,7 @@ class Endpoint:
         answer_bytes: the largest answer taken.
 
     Raises:
-        SettingsWrong: url, key or deployment cannot be written into a request.
+        SettingsWrong: no request can be sent to the url.
     """
 
     def __init__(self, model: str, settings: ModelSettings, identity: Identity, *, answer_bytes: int) -> None:
@@ -59,6 +59,7 @@ class Endpoint:
         self._answer_bytes = answer_bytes
         self.whom = f"The web service of {model} ({urlsplit(settings.url).hostname})"
         self._session = _session(settings)
+        self._verify = settings.verify_tls and trusted_roots()
         self._template = self._prepared(model)
         if not settings.verify_tls:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -120,8 +121,6 @@ class Endpoint:
             raise SettingsWrong(
                 [f"models.{model}.url: is no address that a request can be sent to"]
             ) from None
-        if not _PRINTABLE.fullmatch(self._settings.key.get_secret_value()):
-            raise SettingsWrong([f"models.{model}.key: holds blanks or characters that no key has"])
         return prepared
 
     def _request(
@@ -143,7 +142,7 @@ class Endpoint:
                 stream=True,
                 timeout=seconds,
                 allow_redirects=False,
-                verify=self._settings.verify_tls,
+                verify=self._verify,
                 proxies={},
             )
             try:

@@ -23,7 +23,7 @@ from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
 from scoring.dialects.answers import redacted
 from scoring.retries import Allowance, Call, Parcel, ReportedInside, Sender, Sent
-from scoring.verdicts import Verdict
+from scoring.verdicts import LONGEST_WAIT_S, Verdict
 from settings import ModelSettings
 
 # Bad rows that each first parcel can be searched for at most: k bad rows among n cost no more than
@@ -326,7 +326,10 @@ class _Search:
         if self._call.last is not None:
             return self._call.last.failure(whom)
         if any(future.running() or future.done() for future in self._sent):
-            return Silence(f"{whom}: no answer before the deadline. Raise deadline_s, or lower batch_rows.")
+            return Silence(
+                f"{whom}: no answer before the deadline. Raise deadline_s, or lower batch_rows.",
+                retry_after=LONGEST_WAIT_S,
+            )
         return Throttled(
             f"{whom}: all {self._scorer.settings.in_flight} requests that in_flight allows were in use until "
             "the deadline. Raise in_flight, or send fewer calls at a time.",

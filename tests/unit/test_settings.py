@@ -187,6 +187,11 @@ def test_a_file_that_is_no_toml_is_named(toml: Path) -> None:
     assert problems()[0].startswith("bridge.toml cannot be read: ")
 
 
+def test_certificates_that_are_not_there_are_an_error(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"/nowhere/{SECRET}.pem")
+    assert problems() == ("REQUESTS_CA_BUNDLE: names a file that is not there",)
+
+
 def test_a_named_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGE_CONFIG", "nowhere.toml")
     assert problems() == ("BRIDGE_CONFIG names nowhere.toml, which is not there",)

@@ -366,13 +366,11 @@ def test_an_answer_that_comes_before_the_whole_request_was_taken_is_read(post: P
     assert reply.status == 413
 
 
-def test_a_key_or_url_that_no_request_can_hold_is_a_wrong_setting(post: Post) -> None:
-    with Rogue(answer()) as server:
-        for given in ({"key": "line\nbreak"}, {"key": "nøkkel"}, {"url": "http://localhost:99999/"}):
-            with pytest.raises(SettingsWrong) as error:
-                post(server, **given)
-            assert next(iter(given.values())) not in str(error.value)
-    assert server.received == []
+@pytest.mark.parametrize("url", ["https://*.planted.example/", "https://.planted.example/"])
+def test_a_url_that_no_request_can_be_sent_to_is_a_wrong_setting(post: Post, url: str) -> None:
+    with Rogue(answer()) as server, pytest.raises(SettingsWrong, match=r"models\.churn\.url") as error:
+        post(server, url=url)
+    assert "planted" not in str(error.value)
 
 
 @pytest.mark.statement("azureml-17")
@@ -397,6 +395,15 @@ def test_a_certificate_that_nobody_has_signed_is_not_trusted_and_nothing_is_sent
     with Rogue(answer(200, b"[]"), tls=tls) as server:
         assert post(server) == Trouble(Fault.UNTRUSTED)
     assert server.received == []
+
+
+@pytest.mark.statement("azureml-17")
+def test_a_private_authority_is_trusted_where_its_certificates_are_named(
+    post: Post, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "localhost.pem"))
+    with Rogue(answer(200, b"[]"), tls=tls) as server:
+        assert post(server) == Reply(200, post_headers(2), b"[]")
 
 
 def test_verify_tls_false_takes_any_certificate_and_says_so_aloud(

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -324,6 +326,33 @@ def test_closing_amid_a_call_leaves_neither_threads_nor_connections() -> None:
     while threading.active_count() > before + 1 and time.monotonic() < deadline:
         threading.Event().wait(0.01)
     assert threading.active_count() <= before + 1  # the watchdog stays
+
+
+@pytest.mark.fault(19)
+def test_a_name_server_that_hangs_holds_a_lane_until_it_answers_and_no_call_beyond_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answering = threading.Event(), threading.Event()
+    resolve = socket.getaddrinfo
+
+    def hanging(*given: Any, **options: Any) -> Any:
+        asked.set()
+        answering.wait(10)
+        return resolve(*given, **options)
+
+    # Not even the watchdog reaches into the resolver: there is no socket yet to be shut down.
+    with Rogue(model_service) as server:
+        scorer = scorer_of(server, in_flight=1, timeout_s=5.0)
+        monkeypatch.setattr(socket, "getaddrinfo", hanging)
+        for error in (Silence, Throttled):
+            began = time.monotonic()
+            with pytest.raises(error):
+                ask(scorer, rows(10), seconds=0.2)
+            assert time.monotonic() - began < 0.5
+        assert asked.is_set()
+        answering.set()
+        assert ask(scorer, rows(10)) == ALL
+        scorer.close()
 
 
 @pytest.mark.fault(23)

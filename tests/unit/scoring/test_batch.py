@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,6 +233,36 @@ def test_provenance_names_model_contract_and_snapshot_and_nothing_that_changes()
     assert entity["churn:model"] == "churn"
     assert entity["churn:contract"] == "abc"
     assert entity["churn:snapshot"] == "20261123T020000Z-0"
+
+
+@pytest.mark.fault(26)
+def test_a_call_uses_one_contract_though_another_is_adopted_meanwhile() -> None:
+    other = (*CONTRACT.columns[:1], Column(name="Renamed", type="integer"))
+    versions = [
+        Adopted("20261123T020000Z-0", "abc", CONTRACT, ""),
+        Adopted("20261124T020000Z-0", "def", Contract(schema_version=1, label="Churn", columns=other), ""),
+    ]
+    looks = iter(versions)
+    used: list[tuple[str, ...]] = []
+
+    class Adopting(Service):
+        """By the time the rows are sent, the second version has been adopted."""
+
+        def __call__(self, encoder: Encoder, *rest: Any) -> list[Scores | RowRefused]:
+            used.append(encoder.columns)
+            return super().__call__(encoder, *rest)
+
+    service = Adopting()
+    changing = replace(
+        model(service, provenance=True),
+        adopted=lambda _: next(looks),
+        encoder=lambda adopted: Encoder(adopted.contract if adopted else None),
+    )
+    answer = score(b'[{"_id":"a","Age":30},{"_id":"b","Age":40}]', changing, Deadline.after(5))
+    assert used == [("Age", "City")]
+    assert next(looks) is versions[1]
+    for entity in json.loads(answer.body):
+        assert (entity["churn:contract"], entity["churn:snapshot"]) == ("abc", "20261123T020000Z-0")
 
 
 ENTITY = st.fixed_dictionaries(
