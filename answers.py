@@ -1,4 +1,4 @@
-"""HTTP answers of every route: JSON, and failures as problem documents (design §5, RFC 9457).
+"""HTTP of every route: bodies in, JSON out, and failures as problem documents (design §5, RFC 9457).
 
 A failure becomes its status in this one place. What an answer tells is what `errors.py` allows: an exception
 nobody foresaw is told as a bare 500 with the id under which the log names its kind and its place.
@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from errors import Failure
+from errors import Failure, TooLarge
+from settings import LimitSettings
 
 PROBLEM = "application/problem+json"
 
@@ -27,6 +28,24 @@ def request_id(request: Request) -> str:
     """Give the caller's own `x-ms-client-request-id` where it is harmless, else a new id."""
     given = request.headers.get("x-ms-client-request-id", "")
     return given if _CALLER_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+async def read_body(request: Request, limits: LimitSettings) -> bytes:
+    """Read a body, counting while it streams: Sesam sends it chunked, without a Content-Length.
+
+    Raises:
+        TooLarge: it is over `limits.body_bytes`; no more of it is read.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limits.body_bytes:
+            raise TooLarge(
+                f"The body is over {limits.body_bytes} bytes (limits.body_bytes): send less at a time."
+            )
+        parts.append(part)
+    return b"".join(parts)
 
 
 def json_answer(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:

@@ -3,9 +3,10 @@
 import azure.functions as func
 
 import health
+import openapi
 import scoring.functions
 import training_export.functions
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-for blueprint in (health.blueprint, scoring.functions.blueprint, training_export.functions.blueprint):
-    app.register_functions(blueprint)
+for module in (health, openapi, scoring.functions, training_export.functions):
+    app.register_functions(module.blueprint)

@@ -87,11 +87,20 @@ def encode(document: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
-def decode[T: msgspec.Struct](data: bytes, kind: type[T]) -> T:
+class NestedTooDeep(msgspec.DecodeError):
+    """The document nests deeper than can be read."""
+
+
+def decode[T](data: bytes, kind: type[T]) -> T:
     """Read a document.
 
     Raises:
         msgspec.ValidationError: it is not of this kind.
-        msgspec.DecodeError: it is no JSON.
+        msgspec.DecodeError: it is no JSON; NestedTooDeep where it nests too deep.
     """
-    return msgspec.json.decode(data, type=kind)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except UnicodeDecodeError:
+        raise msgspec.DecodeError("it is not UTF-8") from None
+    except RecursionError:
+        raise NestedTooDeep("it is nested too deep") from None

@@ -40,6 +40,14 @@ class Tagged:
 type Scalar = bool | int | float | str | Decimal | Identifier | Moment | Tagged | None
 
 
+def nests_within(value: object, levels: int) -> bool:
+    """Say whether a decoded JSON value nests at most so many levels; it looks no deeper than that."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if children is None:
+        return True
+    return levels > 0 and all(nests_within(child, levels - 1) for child in children)
+
+
 def bare_name(name: str) -> str:
     """Strip the namespace of a property name or identifier: what follows the last colon.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from contract.wire import nests_within
 from errors import InvalidRequest, TooLarge
 
 type Properties = dict[str, Any]
@@ -77,16 +78,8 @@ def _check(entity: Entity, index: int, single: bool, deepest: int) -> None:
         raise InvalidRequest(f"Element {index} has no _id of type string: send entities as Sesam does.")
     # Depth cannot exceed the number of opening brackets, and counting those costs next to nothing.
     brackets = entity.raw.count(b"{") + entity.raw.count(b"[")
-    if brackets > deepest and not _within(entity.properties, deepest):
+    if brackets > deepest and not nests_within(entity.properties, deepest):
         raise TooLarge(f"Element {index} is nested deeper than {deepest} levels (limits.depth).")
-
-
-def _within(value: object, levels: int) -> bool:
-    """Say whether a value nests at most so many levels; it looks no deeper than that."""
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    if children is None:
-        return True
-    return levels > 0 and all(_within(child, levels - 1) for child in children)
 
 
 def _read_slowly(body: bytes, deepest: int) -> list[Entity]:

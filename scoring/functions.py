@@ -12,12 +12,13 @@ import azure.functions as func
 import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from answers import answered, json_answer
-from contract.documents import Golden
+from answers import answered, json_answer, read_body
+from contract.documents import Golden, NestedTooDeep, decode
 from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
 from scoring import adoption, golden, models
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
+from settings import LimitSettings
 from telemetry import tell
 
 # A call ends at its deadline by itself, and tells best why; so much later it is given up.
@@ -26,7 +27,9 @@ GRACE_S = 2.0
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
 
 
-class _Adopt(msgspec.Struct, forbid_unknown_fields=True):
+class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PUT /api/models/{model}/contract`."""
+
     version: str
 
 
@@ -64,7 +67,7 @@ async def _score(req: Request) -> Response:
     model = models.model(req.path_params["model"])
     deadline = _deadline(model)
     _accept(req)
-    body = await _read(req, model.limits.body_bytes)
+    body = await read_body(req, model.limits)
     answer = await _on_a_thread_of(model, deadline, lambda: score(body, model, deadline))
     tell("batch", model=model.name, **answer.report._asdict())
     return Response(answer.body, media_type="application/json")
@@ -73,7 +76,7 @@ async def _score(req: Request) -> Response:
 async def _adopt(req: Request) -> Response:
     model = models.model(req.path_params["model"])
     deadline = _deadline(model)
-    wanted = _decoded(await _read(req, model.limits.body_bytes), _Adopt, '{"version": "…"}')
+    wanted = _decoded(await read_body(req, model.limits), Adopt, '{"version": "…"}', model.limits)
     adopted = await _on_a_thread_of(
         model,
         deadline,
@@ -85,13 +88,15 @@ async def _adopt(req: Request) -> Response:
 async def _keep_golden(req: Request) -> Response:
     model = models.model(req.path_params["model"])
     shape = '{"version": "…", "entities": [{…}, …], "scores": [{…}, …]}'
-    rows = _decoded(await _read(req, model.limits.body_bytes), Golden, shape)
+    rows = _decoded(await read_body(req, model.limits), Golden, shape, model.limits)
     return await _in_thread(lambda: golden.keep(model, rows, models.contracts(), models.container()))
 
 
-def _decoded[T](body: bytes, kind: type[T], shape: str) -> T:
+def _decoded[T](body: bytes, kind: type[T], shape: str, limits: LimitSettings) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decode(body, kind)
+    except NestedTooDeep:
+        raise TooLarge(f"The body is nested deeper than {limits.depth} levels (limits.depth).") from None
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"Send {shape}: {error}.") from None
 
@@ -108,20 +113,6 @@ def _accept(req: Request) -> None:
     coding = req.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedMediaType(f"Content-Encoding {coding!r} is not supported: send the body as it is.")
-
-
-async def _read(req: Request, limit: int) -> bytes:
-    """Read the body, counting while it streams: Sesam sends it chunked, without a Content-Length."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in req.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(
-                f"The body is over {limit} bytes (limits.body_bytes): lower the pipe's batch_size."
-            )
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def _on_a_thread_of[T](model: Model, deadline: Deadline, work: Callable[[], T]) -> T:

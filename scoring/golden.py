@@ -18,7 +18,8 @@ import msgspec
 
 from contract.documents import Golden, decode, encode
 from contract.features import DoesNotFit, Encoder, Row
-from errors import Conflict, EntitiesDoNotFit, InvalidRequest, NoContract, NotFound
+from contract.wire import nests_within
+from errors import Conflict, EntitiesDoNotFit, InvalidRequest, NoContract, NotFound, TooLarge
 from scoring.batch import Model, Scores
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
@@ -33,7 +34,7 @@ TOLERANCE = 1e-6
 ROWS_TOLD = 3
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True):
     """What was stored, and how many rows of it."""
 
     version: str
@@ -54,11 +55,12 @@ def keep(model: Model, rows: Golden, contracts: Contracts, container: Container)
 
     Raises:
         InvalidRequest: none or too many rows, not one set of scores for each, or a row without scores.
+        TooLarge: a row nests deeper than `limits.depth`.
         EntitiesDoNotFit: a row cannot be encoded through the version's contract.
         NotFound: the model has no export, or there is no such version.
         Conflict: the model's settings do not suit the version.
     """
-    _refuse_wrong_shape(rows)
+    _refuse_wrong_shape(rows, model.limits.depth)
     candidate = candidate_of(model, rows.version, contracts)
     _encoded(model, _encoder(model, candidate), rows)
     container.put(golden_blob(model.name, rows.version), encode(rows))
@@ -185,7 +187,7 @@ def _is_number(value: object) -> TypeIs[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _refuse_wrong_shape(rows: Golden) -> None:
+def _refuse_wrong_shape(rows: Golden, deepest: int) -> None:
     if not 0 < len(rows.entities) <= MOST_ROWS:
         raise InvalidRequest(f"{len(rows.entities)} entities: send 1 to {MOST_ROWS} golden rows.")
     if len(rows.scores) != len(rows.entities):
@@ -194,6 +196,9 @@ def _refuse_wrong_shape(rows: Golden) -> None:
         )
     if empty := [index for index, scores in enumerate(rows.scores) if not scores]:
         raise InvalidRequest(f"scores[{empty[0]}] is empty: give at least one answer column and its value.")
+    for index, row in enumerate(zip(rows.entities, rows.scores, strict=True)):
+        if not all(nests_within(part, deepest) for part in row):
+            raise TooLarge(f"Golden row {index} is nested deeper than {deepest} levels (limits.depth).")
 
 
 def _encoder(model: Model, candidate: Adopted) -> Encoder:

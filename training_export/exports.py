@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contract.differences import differences
-from contract.documents import Latest, Manifest
+from contract.documents import Latest, Manifest, decode
 from contract.drift import drifts
 from errors import Failure, InvalidRequest, NotFound
 from settings import ExportSettings, SesamSettings, host_storage, settings
@@ -80,7 +80,7 @@ def run_message(body: bytes, tries: int) -> Run:
             for nothing that there is; it ends on the poison queue.
     """
     try:
-        message = msgspec.json.decode(body, type=Message)
+        message = decode(body, Message)
     except msgspec.DecodeError:
         raise InvalidRequest('A message on the queue is no {"export", "run"}: it was not ours.') from None
     _container().ensure()
@@ -131,7 +131,7 @@ def move_latest(name: str, body: bytes) -> Latest:
         InvalidRequest: the body is not what the route takes. NotFound, Conflict: see Versions.move.
     """
     try:
-        wanted = msgspec.json.decode(body, type=Move)
+        wanted = decode(body, Move)
     except msgspec.DecodeError as error:
         raise InvalidRequest(
             f'Send {{"version": "…", "pin": true}} or {{"version": null}}: {error}.'

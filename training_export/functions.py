@@ -10,13 +10,10 @@ from typing import Any
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from answers import answered, json_answer
-from errors import TooLarge
-from settings import export_schedule
+from answers import answered, json_answer, read_body
+from settings import export_schedule, settings
 from storage import EXPORT_QUEUE
 from training_export import exports
-
-LARGEST_BODY = 10_000
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
 
@@ -78,11 +75,7 @@ async def _show(req: Request) -> Response:
 
 
 async def _move(req: Request) -> Response:
-    body = b""
-    async for part in req.stream():
-        body += part
-        if len(body) > LARGEST_BODY:
-            raise TooLarge(f"The body is over {LARGEST_BODY} bytes; it is to name a version.")
+    body = await read_body(req, settings().limits)
     return await _in_thread(lambda: exports.move_latest(req.path_params["name"], body))
 
 

@@ -149,7 +149,7 @@ def _add(parts: _Parts, added: Function, service: Service, engine: Engine, runni
 async def _open(service: Service, admin: Admin, http: HttpFunctions) -> web.AppRunner:
     application = web.Application()
     application.add_routes(admin.routes())
-    application.router.add_route("*", "/{path:.*}", http.handle)
+    application.router.add_route("*", r"/{path:[\s\S]*}", http.handle)
     runner = web.AppRunner(
         application,
         handle_signals=False,

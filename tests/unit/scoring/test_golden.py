@@ -118,7 +118,7 @@ def manifest() -> Manifest:
 
 def test_a_model_that_answers_as_it_was_trained_to_adopts_the_version() -> None:
     world = World()
-    assert world.keep() == (VERSION, 3)
+    assert world.keep() == golden.Kept(VERSION, 3)
     assert world.adopt() == VERSION
     assert world.sent == [[1, 84], [5, None], [2, 2]]
     assert (
