@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
+import telemetry
 from errors import Failure, TooLarge
 from settings import LimitSettings
 
@@ -21,7 +22,7 @@ PROBLEM = "application/problem+json"
 
 _CALLER_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
-log = logging.getLogger("answers")
+log = logging.getLogger("sesam-azureml.answers")
 
 
 def request_id(request: Request) -> str:
@@ -66,7 +67,8 @@ async def answered(request: Request, work: Awaitable[Response]) -> Response:
     """Await a route's answer; a failure becomes a problem document, and one line in the log."""
     id_ = request_id(request)
     try:
-        return await work
+        with telemetry.request(id_):
+            return await work
     except Failure as failure:
         log.warning("%s %s: %s (%s)", id_, failure.status, failure.slug, failure.title)
         return problem_answer(failure, id_)

@@ -360,13 +360,14 @@ def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
 
 
 def app_identity(client_id: str) -> TokenCredential:
-    """Give the app's own identity; `client_id` picks its user-assigned one.
+    """Give the app's own identity; `client_id`, else AZURE_CLIENT_ID, picks its user-assigned one.
 
     DefaultAzureCredential, so that the same code runs as the developer's own sign-in on a desk.
     """
     from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential(managed_identity_client_id=client_id or None)
+    # An empty choice is not passed on: it would override AZURE_CLIENT_ID, which azure-identity reads itself.
+    return DefaultAzureCredential(**({"managed_identity_client_id": client_id} if client_id else {}))
 
 
 _NO_ACCOUNT = (

@@ -16,6 +16,7 @@ from errors import EntitiesDoNotFit, EntitiesRefused
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
 from scoring.entities import Entity, only, read_batch, with_properties, without, write_batch
+from scoring.observed import Report
 from scoring.rows import RowRefused
 from settings import LimitSettings, ModelSettings
 
@@ -65,16 +66,6 @@ class Model:
     threads: ThreadPoolExecutor
 
 
-class Report(NamedTuple):
-    """What one call did; counts only, never values."""
-
-    entities: int = 0
-    passed: int = 0
-    scored: int = 0
-    marked: int = 0
-    outside: int = 0
-
-
 class Answer(NamedTuple):
     """The body of a 200 answer, and what the call did."""
 
@@ -83,10 +74,11 @@ class Answer(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What is added to one entity, and its error in words where it has one."""
+    """What is added to one entity, its error in words where it has one, and whether it is outside."""
 
     added: Mapping[str, object]
     refused: RowRefused | None = None
+    outside: bool = False
 
 
 def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
@@ -106,7 +98,7 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
         passed=len(batch.entities) - len(live),
         scored=len(live) - marked,
         marked=marked,
-        outside=sum(model.prefix + OUTSIDE in outcome.added for outcome in outcomes),
+        outside=sum(outcome.outside for outcome in outcomes),
     )
     return Answer(write_batch(texts, batch.single), report)
 
@@ -189,9 +181,11 @@ def _outcome(
     if isinstance(result, RowRefused):
         return _marked(result, common, model)
     assert result is not None  # noqa: S101 - for the type checker: every row that fits was sent
-    if encoded.outside and model.settings.on_outside_contract == "warn":
-        return _Outcome({**result, model.prefix + OUTSIDE: _remarks(encoded.outside), **common})
-    return _Outcome({**result, **common} if common else result)
+    outside = bool(encoded.outside)
+    if outside and model.settings.on_outside_contract == "warn":
+        added = {**result, model.prefix + OUTSIDE: _remarks(encoded.outside), **common}
+        return _Outcome(added, outside=outside)
+    return _Outcome({**result, **common} if common else result, outside=outside)
 
 
 def _marked(refused: RowRefused, common: Scores, model: Model) -> _Outcome:

@@ -7,7 +7,6 @@ no .netrc, but a private authority's certificates (REQUESTS_CA_BUNDLE). What cam
 
 import http.client
 import logging
-import re
 import time
 import zlib
 from email.utils import formatdate
@@ -28,9 +27,8 @@ from settings import ModelSettings, trusted_roots
 ERROR_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
 
-_THEIR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-log = logging.getLogger("scoring.endpoint")
+log = logging.getLogger("sesam-azureml.endpoint")
 
 
 class _Session(requests.Session):
@@ -54,6 +52,7 @@ class Endpoint:
     """
 
     def __init__(self, model: str, settings: ModelSettings, identity: Identity, *, answer_bytes: int) -> None:
+        self.model = model
         self._settings = settings
         self._identity = identity
         self._answer_bytes = answer_bytes
@@ -181,7 +180,7 @@ class Endpoint:
         """Log the two ids by which the service's log is searched (statement 14), and never content."""
         theirs, what = "", "no answer"
         if isinstance(outcome, Reply):
-            theirs, what = outcome.headers.get("x-request-id", ""), str(outcome.status)
+            theirs, what = outcome.request_id, str(outcome.status)
         elif isinstance(outcome, Trouble):
             what = outcome.fault.value
         log.info(
@@ -190,7 +189,7 @@ class Endpoint:
             what,
             seconds * 1000,
             request_id,
-            theirs if _THEIR_ID.fullmatch(theirs) else "-",
+            theirs or "-",
         )
 
 

@@ -15,11 +15,11 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 from answers import answered, json_answer, read_body
 from contract.documents import Golden, NestedTooDeep, decode
 from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
-from scoring import adoption, golden, models
+from scoring import adoption, golden, models, observed
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
 from settings import LimitSettings
-from telemetry import tell
+from telemetry import carried
 
 # A call ends at its deadline by itself, and tells best why; so much later it is given up.
 GRACE_S = 2.0
@@ -65,11 +65,12 @@ async def keep_golden_rows(req: Request) -> Response:
 
 async def _score(req: Request) -> Response:
     model = models.model(req.path_params["model"])
-    deadline = _deadline(model)
-    _accept(req)
-    body = await read_body(req, model.limits)
-    answer = await _on_a_thread_of(model, deadline, lambda: score(body, model, deadline))
-    tell("batch", model=model.name, **answer.report._asdict())
+    with observed.batch(model.name) as told:
+        deadline = _deadline(model)
+        _accept(req)
+        body = await read_body(req, model.limits)
+        answer = await _on_a_thread_of(model, deadline, lambda: score(body, model, deadline))
+        told.report = answer.report
     return Response(answer.body, media_type="application/json")
 
 
@@ -116,7 +117,7 @@ def _accept(req: Request) -> None:
 
 
 async def _on_a_thread_of[T](model: Model, deadline: Deadline, work: Callable[[], T]) -> T:
-    future = asyncio.get_running_loop().run_in_executor(model.threads, work)
+    future = asyncio.get_running_loop().run_in_executor(model.threads, carried(work))
     try:
         await asyncio.wait([future], timeout=deadline.left() + GRACE_S)
         if future.done():

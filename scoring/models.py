@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any
 
+import telemetry
 from contract.contract import Contract
 from contract.differences import differences
 from contract.drift import drifts
@@ -221,7 +222,7 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
         return payload_of(given, prefix, encoder)
 
     def send(encoder: Encoder, rows: Sequence[Row], deadline: Deadline) -> list[Scores | RowRefused]:
-        results = scorer.score(rows, payload(encoder), deadline)
+        results = scorer.score(rows, payload(encoder), deadline, telemetry.request_id())
         return [
             r if isinstance(r, RowRefused) else dict(zip(r.names, r.values, strict=True)) for r in results
         ]

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from tenacity import RetryCallState, Retrying, retry_if_result
 
 from errors import BadAnswer, Fault
+from scoring import observed
 from scoring.breaker import Breaker, Pass, Sign
 from scoring.cases import LEFT_ALONE, Action, Case
 from scoring.deadline import Deadline
@@ -31,6 +32,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 class Wire(Protocol):
     """What posts a body: `scoring.endpoint.Endpoint`."""
 
+    model: str
     whom: str
 
     @property
@@ -179,7 +181,8 @@ class Sender:
             sleep=lambda seconds: self._rest(seconds, call.over),
             retry_error_callback=_sent,
         )
-        return retrying(attempt)
+        with observed.sub_batch(self._wire.model, parcel.rows):
+            return retrying(attempt)
 
     def close(self) -> None:
         """Let go of the connections kept."""
@@ -219,11 +222,14 @@ class Sender:
         return sent
 
     def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False) -> Sent:
-        outcome = self._wire.post(parcel.body, call.deadline, call.next_id(), fresh=fresh)
-        results = None
-        if isinstance(outcome, Reply) and outcome.status == 200:
-            outcome, results = self._read(parcel, outcome)
-        return Sent(judge(outcome, met, rows=parcel.rows), results=results)
+        request_id = call.next_id()
+        with observed.attempt(request_id) as told:
+            outcome = told.outcome = self._wire.post(parcel.body, call.deadline, request_id, fresh=fresh)
+            results = None
+            if isinstance(outcome, Reply) and outcome.status == 200:
+                outcome, results = self._read(parcel, outcome)
+            verdict = told.verdict = judge(outcome, met, rows=parcel.rows)
+        return Sent(verdict, results=results)
 
     def _read(self, parcel: Parcel, reply: Reply) -> tuple[Outcome, Results | None]:
         try:

@@ -25,6 +25,7 @@ from scoring.dialects.answers import redacted
 from scoring.retries import Allowance, Call, Parcel, ReportedInside, Sender, Sent
 from scoring.verdicts import LONGEST_WAIT_S, Verdict
 from settings import ModelSettings
+from telemetry import carried
 
 # Bad rows that each first parcel can be searched for at most: k bad rows among n cost no more than
 # 1 + 2·k·⌈log₂ n⌉ requests (statement 35, engineering.md P6). Beyond, whole groups are reported.
@@ -219,7 +220,7 @@ class _Search:
 
     def _submit(self, piece: _Piece, body: bytes) -> None:
         parcel = self._parcel(self._rows[piece.start : piece.stop], body, piece.met, piece.allowance)
-        self._sent[self._scorer.lanes.submit(self._scorer.sender.send, parcel, self._call)] = piece
+        self._sent[self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)] = piece
 
     def _parcel(
         self, rows: Sequence[Row], body: bytes, met: tuple[Case, ...], allowance: Allowance
@@ -304,7 +305,7 @@ class _Search:
     def _try_known_good(self, row: Row) -> None:
         body = self._payload.write([row])
         parcel = self._parcel([row], body, (), Allowance(self._scorer.settings.attempts))
-        future = self._scorer.lanes.submit(self._scorer.sender.send, parcel, self._call)
+        future = self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)
         try:
             sent = future.result(self._call.deadline.left())
         except TimeoutError:

@@ -18,6 +18,8 @@ from scoring.cases import CASES, MODEL_REASON, MODEL_STATUS, Action, Case
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
+_ITS_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 # The status of a row whose error came inside a 200.
 REFUSED_INSIDE = 422
 
@@ -30,6 +32,12 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     framed: bool = True
+
+    @property
+    def request_id(self) -> str:
+        """The service's own id of the request (statement 14); empty where what it sent is none."""
+        given = self.headers.get("x-request-id", "")
+        return given if _ITS_ID.fullmatch(given) else ""
 
 
 @dataclass(frozen=True, slots=True)

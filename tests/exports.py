@@ -87,7 +87,11 @@ class Bench:
         if body is not None:
             self.fake.body = body
         self.clock.pass_(30)
-        export = Export(
+        return run_export(self.export, run or f"run-{next(self._ids)}", last_try=last_try)
+
+    @property
+    def export(self) -> Export:
+        return Export(
             name="customers",
             settings=self.settings,
             node=self.node,
@@ -98,7 +102,6 @@ class Bench:
             models=self.models,
             register=self.register,
         )
-        return run_export(export, run or f"run-{next(self._ids)}", last_try=last_try)
 
     def latest(self) -> Latest:
         latest = self.versions.latest()

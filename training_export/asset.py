@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import requests
 
+import telemetry
 from contract.documents import Manifest
 from cutoff import WatchedAdapter, cut_at
 from errors import Failure, Fault, requests_fault
@@ -52,6 +53,7 @@ class DataAssets:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, WatchedAdapter())
 
+    @telemetry.REGISTER
     def register(self, manifest: Manifest) -> str:
         """Register a version under the export's name; give a note where that failed, else nothing."""
         url = (

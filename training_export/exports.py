@@ -15,7 +15,8 @@ from contract.drift import drifts
 from errors import Failure, InvalidRequest, NotFound
 from settings import ExportSettings, SesamSettings, host_storage, settings
 from storage import BlobContainer, app_identity, open_container, open_export_queue
-from telemetry import tell, warn
+from telemetry import warn
+from training_export import observed
 from training_export.asset import SCOPE, DataAssets
 from training_export.publisher import SesamNode
 from training_export.runs import Run, RunRecord
@@ -83,10 +84,11 @@ def run_message(body: bytes, tries: int) -> Run:
         message = decode(body, Message)
     except msgspec.DecodeError:
         raise InvalidRequest('A message on the queue is no {"export", "run"}: it was not ours.') from None
-    _container().ensure()
-    run = run_export(_export(message.export), message.run, last_try=tries >= MOST_TRIES)
-    tell("run", export=message.export, **msgspec.structs.asdict(run))
-    return run
+    export = _export(message.export)
+    with observed.run(export, message.run, tries) as told:
+        _container().ensure()
+        told.ended = run_export(export, message.run, last_try=tries >= MOST_TRIES)
+    return told.ended
 
 
 def describe_all() -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import telemetry
 from contract.documents import Manifest
 from contract.facts import ColumnFacts
 from contract.values import boolean, moment, seconds
@@ -39,6 +40,7 @@ def require_pyarrow() -> None:
         ) from None
 
 
+@telemetry.PARQUET
 def write_parquet(chunks: Iterable[bytes], manifest: Manifest, dialect: Dialect, sink: Staging) -> None:
     """Write a version's committed CSV bytes as Parquet into `sink`, in bounded memory.
 

@@ -20,6 +20,7 @@ import requests
 import urllib3
 from urllib3.exceptions import HTTPError
 
+import telemetry
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Fault, NodeRefused, NodeUnavailable, SnapshotFailed, requests_fault
 from settings import SesamSettings
@@ -33,7 +34,7 @@ DEADLINE_S = 1500.0
 PIPE_DEADLINE_S = 30.0
 LARGEST_PIPE_ANSWER = 8_000_000
 
-log = logging.getLogger("publisher")
+log = logging.getLogger("sesam-azureml.publisher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class SesamNode:
         """The node's host, as manifests name it."""
         return urlsplit(self._base).netloc
 
+    @telemetry.PIPE
     def pipe(self, pipe: str) -> PipeFacts:
         """Ask what the pipe is. Whatever goes wrong is a note, never a failure (statement 40)."""
         path = f"/api/pipes/{quote(pipe, safe='')}"
@@ -99,7 +101,11 @@ class SesamNode:
                 the chunks raises likewise where the body breaks off.
         """
         path = f"/api/publishers/{quote(pipe, safe='')}/csv"
-        with cut_at(self._monotonic() + DEADLINE_S) as exchange, self._get(path, READ_S) as answer:
+        with (
+            telemetry.DOWNLOAD.open(),
+            cut_at(self._monotonic() + DEADLINE_S) as exchange,
+            self._get(path, READ_S) as answer,
+        ):
             if answer.status_code != 200:
                 raise _refusal(answer, path, pipe, self._jwt)
             _refuse_other_content(answer, path)

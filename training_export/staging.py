@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
+import telemetry
 from storage import BLOCK_BYTES, UPLOADS_AT_ONCE, Container
 
 
@@ -69,6 +70,7 @@ class Staging:
             self._upload(bytes(self._filling[:BLOCK_BYTES]))
             del self._filling[:BLOCK_BYTES]
 
+    @telemetry.COMMIT
     def commit(self, content_type: str) -> str | None:
         """Make the staged bytes the blob, where there is none; None where there is one."""
         if self._filling:

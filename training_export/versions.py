@@ -12,6 +12,7 @@ from itertools import groupby
 
 import msgspec
 
+import telemetry
 from contract.contract import Contract
 from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version
 from contract.schema import json_schema
@@ -83,6 +84,11 @@ class Versions:
         blob = self._container.read(latest_blob(self._export))
         return None if blob is None else decode(blob.data, Latest)
 
+    def age(self) -> timedelta | None:
+        """Say how old the data is that training reads; None before the first version."""
+        latest = self.latest()
+        return None if latest is None else self._now() - _time_of(latest.version)
+
     def new_id(self) -> str:
         """Make an id later than every version's, even when the clock has been set back."""
         moment = self._now().astimezone(UTC).replace(microsecond=0)
@@ -101,6 +107,7 @@ class Versions:
         """Stream a version's committed CSV."""
         return self._container.download(data_blob(self._export, version))
 
+    @telemetry.WRITE
     def write(self, manifest: Manifest, contract: Contract, mltable: str | None) -> None:
         """Make a version of committed data: MLTable, contract, its JSON Schema, and the manifest last.
 
@@ -114,6 +121,7 @@ class Versions:
         if self._container.create(manifest_blob(self._export, manifest.version), encode(manifest)) is None:
             raise Conflict(f"The version {manifest.version} exists already: start the export again.")
 
+    @telemetry.ADVANCE
     def advance(self, version: str) -> bool:
         """Move `latest` forward to a version; False where it is pinned or further already."""
         for _ in range(MOST_TRIES):
@@ -172,6 +180,7 @@ class Versions:
             if self._container.create(adoption_blob(model), encode(wanted)) is not None
         ]
 
+    @telemetry.RETIRE
     def retire(self, keep: int) -> list[str]:
         """Remove the oldest versions beyond `keep`, and what killed runs left; give the ids removed.
 

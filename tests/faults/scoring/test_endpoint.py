@@ -102,7 +102,6 @@ def test_the_log_holds_both_request_ids_and_neither_key_nor_query_nor_content(
 def test_a_request_id_of_the_service_that_is_none_is_not_logged(
     post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "scoring.endpoint")
     with Rogue(answer(200, b"", {"x-request-id": "Kari Nordmann, Oslo"})) as server:
         post(server)
     assert "x-request-id -" in caplog.text

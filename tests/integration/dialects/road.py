@@ -108,6 +108,7 @@ class WatchedWire:
     """An endpoint whose bodies are kept."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.model = endpoint.model
         self.whom = endpoint.whom
         self.bodies: list[bytes] = []
         self.close = endpoint.close

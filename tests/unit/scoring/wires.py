@@ -37,6 +37,7 @@ class ScriptedWire:
     """Answers with its script in turn, the last answer staying; keeps what was sent."""
 
     def __init__(self, *script: Answer, renewable: bool = False) -> None:
+        self.model = "churn"
         self.whom = "The web service of churn (ml.example)"
         self.renewable = renewable
         self.bodies: list[list[list[object]]] = []
