@@ -141,8 +141,12 @@ def with_properties(raw: bytes, added: Mapping[str, object]) -> bytes:
 
 
 def only(entity: Entity, added: Mapping[str, object]) -> bytes:
-    """Give `_id`, `_deleted` and the scores alone: the predecessor's shape (`return = "scores"`)."""
-    head = {name: entity.properties[name] for name in ("_id", "_deleted") if name in entity.properties}
+    """Give `_id`, `_deleted` and the scores alone: the predecessor's shape (`return = "scores"`).
+
+    `_filtered` too: without it the sink would take an entity that DTL has filtered out for a live one.
+    """
+    kept = ("_id", "_deleted", "_filtered")
+    head = {name: entity.properties[name] for name in kept if name in entity.properties}
     return msgspec.json.encode(head | dict(added))
 
 

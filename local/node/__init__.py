@@ -27,19 +27,22 @@ def running_node(
     datasets: Mapping[str, Iterable[Mapping[str, Any]]],
     *,
     environment: Mapping[str, object] | None = None,
+    microservices: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     folder: Path = SAMPLES,
     port: int = 0,
 ) -> Iterator[Node]:
     """Run a node until the block ends, its datasets filled and merged.
 
-    `environment` and `secrets` are asked for only when a pipe that uses them runs.
+    `environment` and `secrets` are asked for only when a pipe that uses them runs. `microservices` are the
+    addresses of those that a real node would start from their images.
 
     Raises:
         ConfigurationError: the configuration in `folder` is not sound.
         OSError: the port cannot be had.
     """
     node = Node(load(folder), environment or {}, secrets or {})
+    node.microservices |= microservices or {}
     for name, entities in datasets.items():
         node.load(name, entities)
     node.run_internal_pipes()

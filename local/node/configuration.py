@@ -89,8 +89,12 @@ def transforms(pipe: Config) -> list[Config]:
 
 def sink(pipe: Config) -> Config:
     """Give a pipe's sink with what it does by default: a dataset named like the pipe."""
-    given = {"type": "dataset", "dataset": pipe["_id"]} | pipe.get("sink", {})
-    return {**CSV_DEFAULTS, **given} if given["type"] == "csv_endpoint" else given
+    given = pipe.get("sink", {"type": "dataset"})
+    defaults: dict[str, Mapping[str, object]] = {
+        "dataset": {"dataset": pipe["_id"]},
+        "csv_endpoint": CSV_DEFAULTS,
+    }
+    return {**defaults.get(given["type"], {}), **given}
 
 
 def resolved(config: Config, environment: Mapping[str, object], secrets: Mapping[str, str]) -> Config:

@@ -32,6 +32,15 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._latest)
 
+    @property
+    def end(self) -> int:
+        """What the next version's `_updated` will be."""
+        return self._next
+
+    def since(self, seen: int) -> list[Entity]:
+        """Give the latest versions whose `_updated` is `seen` or later, in their order."""
+        return [entity for entity in self if _updated(entity) >= seen]
+
     def get(self, entity_id: str) -> Entity | None:
         """Give the latest version of an entity."""
         return self._latest.get(entity_id)
@@ -67,6 +76,12 @@ class Dataset:
         for entity in unseen:
             self.write(entity | {"_deleted": True})
         return [str(entity["_id"]) for entity in unseen]
+
+
+def _updated(entity: Entity) -> int:
+    updated = entity["_updated"]
+    assert isinstance(updated, int)  # noqa: S101  # it is we who put it there
+    return updated
 
 
 def _hash(content: Entity) -> str:

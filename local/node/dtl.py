@@ -1,7 +1,8 @@
 """As much of Sesam's transformation language as the sample pipes use; all else is an error that names it.
 
     transforms   filter  copy  add  comment
-    expressions  eq  neq  first  string  datetime-format  ni-id  case-eq  and paths: "_S.crm-customer:Name"
+    expressions  eq  neq  is-not-null  first  string  datetime-format  ni-id  case-eq
+                 and paths: "_S.crm-customer:Name"
 
 Namespaces as with `namespaced_identifiers` on: `add` puts an unqualified property into the pipe's namespace
 (`::name` stays bare), a pattern without a namespace matches in all of them. Source: Sesam's DTL reference.
@@ -30,10 +31,11 @@ class _Scope:
     target: Entity = field(default_factory=dict)
 
 
-def transform(rules: Sequence[Expression], source: Entity, namespace: str) -> Entity | None:
-    """Apply a rule's transforms to an entity; None where a `filter` let it not pass.
+def transform(rules: Sequence[Expression], source: Entity, namespace: str) -> Entity:
+    """Apply a rule's transforms to an entity.
 
-    The target has the source's `_id` and `_deleted` from the beginning.
+    The target has the source's `_id` and `_deleted` from the beginning. A `filter` that holds it back ends
+    the rule there and marks it `_filtered`: what becomes of it is for the sink to decide.
     """
     scope = _Scope(source, namespace)
     scope.target |= {name: source[name] for name in ("_id", "_deleted") if name in source}
@@ -42,7 +44,7 @@ def transform(rules: Sequence[Expression], source: Entity, namespace: str) -> En
         if name not in _TRANSFORMS:
             raise DtlError(f"the DTL transform {name!r} is not known to the stand-in node")
         if not _TRANSFORMS[name](scope, *arguments):
-            return None
+            return scope.target | {"_filtered": True}
     return scope.target
 
 
@@ -181,6 +183,7 @@ def _case_eq(value: Value, *cases: Value) -> Value:
 _FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "eq": lambda one, other: one == other,
     "neq": lambda one, other: one != other,
+    "is-not-null": lambda value: _first(value) is not None,
     "first": _first,
     "string": lambda value: _each(value, plain),
     "datetime-format": _datetime_format,

@@ -1,8 +1,9 @@
 """A run of a pipe: entities from its source, in batches through its transforms, into its sink's dataset.
 
-A batch that fails is tried again one entity at a time; the pump settings say how many failures a run bears;
-after a full run whatever was not seen is marked deleted (facts/sesam.md §2.1 and §2.2). So nothing can be
-lost without a trace in `Run`.
+A batch that fails is tried again one entity at a time; the pump settings, and by status the `retry_strategy`
+of the system, say how many failures a run bears and how often an entity is tried again in later runs; after a
+run over everything whatever was not seen is marked deleted (facts/sesam.md §2.1 and §2.2). So nothing can be
+lost without a trace in `Run`. Nothing ever waits here: `write_retry_delay` is not kept.
 """
 
 import json
@@ -25,6 +26,7 @@ BATCH_SIZE = 100
 PUMP_DEFAULTS: Mapping[str, Any] = {
     "fallback_to_single_entities_on_batch_fail": True,
     "max_consecutive_write_errors": 1,
+    "max_retries_per_entity": 5,
     "max_write_errors_in_retry_dataset": 0,
 }
 SYSTEM_DEFAULTS: Mapping[str, Any] = {
@@ -32,16 +34,23 @@ SYSTEM_DEFAULTS: Mapping[str, Any] = {
     "verify_ssl": False,
     "connect_timeout": 60,
     "read_timeout": 1800,
+    "retry_strategy": {},
 }
 
 
 class TransformFailed(Exception):
-    """A transform failed for all entities it was given; `status` is the service's, if it answered."""
+    """A transform failed for all entities it was given.
 
-    def __init__(self, text: str, status: int | None = None) -> None:
+    `status` is the service's, if it answered; `strategy` what its system's retry_strategy says of that.
+    """
+
+    def __init__(
+        self, text: str, status: int | None = None, strategy: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(text)
         self.text = text
         self.status = status
+        self.strategy = strategy or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,9 @@ class Run:
     """What a run did.
 
     `read` = entities from the source; `filtered` by DTL; `written` = given to the sink, of which `changed`
-    made a new version; `deleted` = ids that deletion tracking marked; `dropped` = elements of replies that
-    were no objects; `requests` posted. A run that the pump ended early is not `completed`.
+    made a new version; `deleted` = ids that were marked so, being filtered or no longer there; `dropped` =
+    elements of replies that were no objects; `requests` posted; `dead` = ids of failed entities that will not
+    be tried again. A run that the pump ended early is not `completed`.
     """
 
     pipe: str
@@ -72,6 +82,20 @@ class Run:
     requests: int = 0
     deleted: list[str] = field(default_factory=list)
     failed: list[FailedEntity] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a run is to read.
+
+    `entities` from the source; `whole` = these are all there are; `tried` = how often the entities that are
+    to be tried again have failed before.
+    """
+
+    entities: Sequence[Entity]
+    whole: bool
+    tried: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +103,6 @@ class Output:
     """What a batch became."""
 
     entities: list[Entity]
-    filtered: int = 0
     dropped: int = 0
 
 
@@ -107,29 +130,34 @@ class Transforms:
         for transform in transforms(self._pipe):
             output = self._apply(transform, output)
         if remove_namespaces(self._pipe):
-            return Output([without_namespaces(entity) for entity in output.entities], output.filtered)
+            return Output([without_namespaces(entity) for entity in output.entities], output.dropped)
         return output
 
     def _apply(self, transform: Config, before: Output) -> Output:
         if transform["type"] == "dtl":
-            return self._dtl(transform["rules"]["default"], before)
+            return Output(self._dtl(transform["rules"]["default"], before.entities), before.dropped)
         if transform["type"] == "http":
             readings = [
                 self._post(transform, part)
                 for part in batched(before.entities, transform.get("batch_size", BATCH_SIZE), strict=False)
             ]
             entities = [entity for reading in readings for entity in reading.entities]
-            dropped = before.dropped + sum(reading.dropped for reading in readings)
-            return Output(entities, before.filtered, dropped)
+            return Output(entities, before.dropped + sum(reading.dropped for reading in readings))
         raise ConfigurationError(f"{transform['type']!r} transforms are not known to the stand-in node")
 
-    def _dtl(self, rules: Sequence[object], before: Output) -> Output:
+    def _dtl(self, rules: Sequence[object], entities: Sequence[Entity]) -> list[Entity]:
+        """Apply DTL. Before a dataset sink what is filtered goes on, marked, to the transforms that follow.
+
+        So says the reference of `filter`; the page on transforms has it that they pass it by. The stand-in
+        takes the harder of the two.
+        """
         try:
-            results = [dtl.transform(rules, entity, self._pipe["_id"]) for entity in before.entities]
+            results = [dtl.transform(rules, entity, self._pipe["_id"]) for entity in entities]
         except dtl.DtlError as error:
             raise TransformFailed(str(error)) from None
-        passed = [entity for entity in results if entity is not None]
-        return Output(passed, before.filtered + len(results) - len(passed), before.dropped)
+        if sink(self._pipe)["type"] == "dataset":
+            return results
+        return [entity for entity in results if "_filtered" not in entity]
 
     def _post(self, transform: Config, entities: Sequence[Entity]) -> Reading:
         system = {**SYSTEM_DEFAULTS, **self._systems[transform["system"]]}
@@ -143,18 +171,34 @@ class Transforms:
                 verify=system["verify_ssl"],
             )
         except requests.RequestException as error:
-            raise TransformFailed(f"no answer: {type(error).__name__}") from None
+            raise _failed(f"no answer: {type(error).__name__}", None, system) from None
+        status = response.status_code
         if not response.ok:
-            raise TransformFailed(response.text, response.status_code)
+            raise _failed(response.text, status, system)
         try:
             reading = read(response.content)
         except UnreadableError as error:
-            raise TransformFailed(str(error), response.status_code) from None
+            raise _failed(str(error), status, system) from None
         if any(not isinstance(entity.get("_id"), str) for entity in reading.entities):
-            raise TransformFailed(
-                "the reply has an entity without an _id that is a string", response.status_code
-            )
+            raise _failed("the reply has an entity without an _id that is a string", status, system)
         return reading
+
+
+def _failed(text: str, status: int | None, system: Config) -> TransformFailed:
+    return TransformFailed(text, status, strategy_of(system["retry_strategy"], status))
+
+
+def strategy_of(strategy: Mapping[str, Any], status: int | None) -> Mapping[str, Any]:
+    """Give what a `retry_strategy` says of a status: by `"400-428"`, `"429"`, `"500,502"` or `"default"`."""
+    for key, given in strategy.items():
+        if key != "default" and status is not None and _covers(key, status):
+            return dict(given)
+    return dict(strategy.get("default", {}))
+
+
+def _covers(key: str, status: int) -> bool:
+    ranges = (part.partition("-") for part in key.split(","))
+    return any(int(first) <= status <= int(last or first) for first, _, last in ranges)
 
 
 def remove_namespaces(pipe: Config) -> bool:
@@ -162,11 +206,12 @@ def remove_namespaces(pipe: Config) -> bool:
     return bool(pipe.get("remove_namespaces", sink(pipe)["type"] != "dataset"))
 
 
-def pump(pipe: Config, source: Sequence[Entity], through: Transforms, target: Dataset) -> Run:
-    """Run a pipe once over the whole of its source."""
-    settings = {**PUMP_DEFAULTS, **pipe.get("pump", {})}
+def pump(pipe: Config, given: Input, through: Transforms, target: Dataset) -> Run:
+    """Run a pipe once over what it is given."""
+    own = pipe.get("pump", {})
+    settings = {**PUMP_DEFAULTS, **own}
     run, seen, consecutive = Run(pipe["_id"]), set[str](), 0
-    batches = batched(source, pipe.get("batch_size", BATCH_SIZE), strict=False)
+    batches = batched(given.entities, pipe.get("batch_size", BATCH_SIZE), strict=False)
     fallback = settings["fallback_to_single_entities_on_batch_fail"]
     for batch, result in chain.from_iterable(
         _attempts(batch, through, fallback=fallback) for batch in batches
@@ -177,17 +222,19 @@ def pump(pipe: Config, source: Sequence[Entity], through: Transforms, target: Da
             _write(result, target, run, seen)
             continue
         consecutive += 1
-        run.failed += [FailedEntity(str(entity["_id"]), result.status, result.text) for entity in batch]
+        # What the pipe says itself goes before what its system says of the status.
+        borne = {**PUMP_DEFAULTS, **result.strategy, **own}
+        _note(batch, result, run, given.tried, borne["max_retries_per_entity"])
         if (
-            consecutive >= settings["max_consecutive_write_errors"]
-            or len(run.failed) > settings["max_write_errors_in_retry_dataset"]
+            consecutive >= borne["max_consecutive_write_errors"]
+            or len(run.failed) - len(run.dead) > borne["max_write_errors_in_retry_dataset"]
         ):
             break
     else:
         run.completed = True
-        if sink(pipe).get("deletion_tracking", True):
+        if given.whole and sink(pipe).get("deletion_tracking", True):
             # What failed is retried from the execution log, hence not gone.
-            run.deleted = target.delete_all_but(seen | {failed.id for failed in run.failed})
+            run.deleted += target.delete_all_but(seen | {failed.id for failed in run.failed})
     run.requests = through.requests
     return run
 
@@ -207,12 +254,28 @@ def _attempts(
 
 
 def _write(output: Output, target: Dataset, run: Run, seen: set[str]) -> None:
-    run.filtered += output.filtered
     run.dropped += output.dropped
-    run.written += len(output.entities)
     for entity in output.entities:
-        run.changed += target.write(entity)
-        seen.add(str(entity["_id"]))
+        entity_id = str(entity["_id"])
+        if entity.get("_filtered") is not True:
+            run.written += 1
+            run.changed += target.write(entity)
+            seen.add(entity_id)
+            continue
+        run.filtered += 1
+        before = target.get(entity_id)
+        if before is not None and target.write(before | {"_deleted": True}):
+            run.deleted.append(entity_id)
+
+
+def _note(
+    batch: Sequence[Entity], failure: TransformFailed, run: Run, tried: Mapping[str, int], most: int
+) -> None:
+    for entity in batch:
+        entity_id = str(entity["_id"])
+        run.failed.append(FailedEntity(entity_id, failure.status, failure.text))
+        if tried.get(entity_id, 0) >= most:
+            run.dead.append(entity_id)
 
 
 def _address(pattern: str, url: str) -> str:

@@ -1,13 +1,19 @@
-"""The node's HTTP interface, as far as the app and `make doctor` ask it (facts/sesam.md §3)."""
+"""The node's HTTP interface, as far as the app, `make doctor` and a consultant ask it (facts/sesam.md §3).
 
+What a consultant types to have every entity scored anew is `POST /api/pipes/{pipe}/pump`, a form with
+`operation=update-last-seen` and an empty `last-seen`, then `operation=start` (swagger_public.yaml).
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import jwt
 from aiohttp import web
 
 from local.node.configuration import Config, ConfigurationError, sink
-from local.node.node import READ_CONFIG, READ_DATA, Node
+from local.node.node import MANAGE_PIPES, READ_CONFIG, READ_DATA, Node
 from local.node.pump import TransformFailed
+from local.node.transit import encode
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,6 +27,9 @@ def application(node: Node) -> web.Application:
             web.get("/api/health", api.health),
             web.get("/api/ping", api.health),
             web.get("/api/pipes/{pipe}", api.pipe),
+            web.get("/api/pipes/{pipe}/entities", api.entities),
+            web.get("/api/pipes/{pipe}/pump", api.pump),
+            web.post("/api/pipes/{pipe}/pump", api.operate),
             web.get("/api/datasets/{dataset}", api.dataset),
             web.get("/api/publishers/{pipe}/csv", api.csv),
             web.get("/api/publishers/{pipe}/csv/{filename}", api.csv),
@@ -63,6 +72,40 @@ class _Api:
                 "runtime": {"is-valid-config": True, "is-disabled": False, "config-errors": []},
             }
         )
+
+    async def entities(self, request: web.Request) -> web.Response:
+        """Answer what a pipe's transforms make of its source now (stage `sink`)."""
+        self._require(request, READ_DATA)
+        pipe = self._pipe(request)
+        try:
+            made = await asyncio.to_thread(lambda: [encode(e) for e in self._node.transformed(pipe)])
+        except (TransformFailed, ConfigurationError) as error:
+            raise web.HTTPInternalServerError(text=str(error)) from None
+        return web.json_response(made)
+
+    async def pump(self, request: web.Request) -> web.Response:
+        """Answer how far a pipe has read. The shape is ours: the API's description leaves it open."""
+        self._require(request, READ_CONFIG)
+        pipe_id = self._pipe(request)["_id"]
+        seen = self._node.pumps[pipe_id].last_seen
+        return web.json_response({"_id": pipe_id, "runtime": {"last-seen": "" if seen is None else seen}})
+
+    async def operate(self, request: web.Request) -> web.Response:
+        """Do an operation on a pipe's pump; `start` answers when the run is over, a real node at once."""
+        self._require(request, MANAGE_PIPES)
+        pipe_id = self._pipe(request)["_id"]
+        form = await request.post()
+        try:
+            match form.get("operation"), form.get("last-seen"):
+                case "update-last-seen", "":
+                    self._node.reset(pipe_id)
+                case "start", _:
+                    await asyncio.to_thread(self._node.run_pipe, pipe_id)
+                case _:
+                    raise web.HTTPBadRequest(text="the stand-in knows start, and update-last-seen to nothing")
+        except ConfigurationError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        return await self.pump(request)
 
     async def dataset(self, request: web.Request) -> web.Response:
         """Answer whether a dataset is populated and how many entities it has (§3.5)."""

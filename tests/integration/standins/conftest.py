@@ -83,7 +83,7 @@ def few_customers() -> dict[str, list[customers.Entity]]:
 def node(target: Target, few_customers: dict[str, list[customers.Entity]]) -> Iterator[Node]:
     with running_node(
         few_customers,
-        environment={"azure-ml-app-url": target.url},
+        environment={"azure-ml-app-url": target.url, "azure-ml-system": "azure-ml-churn"},
         secrets={"azure-ml-function-key": KEY},
     ) as node:
         yield node

@@ -25,6 +25,7 @@ def _get(node: Node, path: str, token: str | None = None) -> requests.Response:
 
 def test_the_publisher_streams_csv_header_first_and_every_line_ended() -> None:
     crm = {
+        "crm-customer:CustomerNo": "100",
         "crm-customer:Name": "Øyvind",
         "crm-customer:Address": 'Storgata 5 "B"\nOslo',
         "crm-customer:Tenure": [7],
@@ -77,7 +78,7 @@ def test_a_file_name_may_be_asked_for(node: Node) -> None:
 
 def test_the_transforms_run_at_each_request(node: Node) -> None:
     before = len(_get(node, PUBLISHER).content)
-    node.load("crm-customer", [{"_id": "crm-customer:9999", "crm-customer:Name": "Ny"}])
+    node.load("crm-customer", [{"_id": "crm-customer:9999", "crm-customer:CustomerNo": "9999"}])
     node.run_pipe("customers-global")
     assert len(_get(node, PUBLISHER).content) > before
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from errors import Failure
 from local.node.configuration import SAMPLES, ConfigurationError, load, problems, resolved, sink
+from local.node.pump import strategy_of
 
 DTL = {"type": "dtl", "rules": {"default": []}}
 SOURCE = {"type": "dataset", "dataset": "a"}
@@ -24,12 +26,37 @@ def test_the_sample_configuration_passes_every_check() -> None:
 def test_the_sample_scoring_pipe_posts_to_the_score_route_by_a_system_with_the_key_and_tls() -> None:
     configuration = load()
     http = configuration.pipes["customer-churn-scoring"]["transform"][-1]
-    system = configuration.systems[http["system"]]
+    profile = json.loads((SAMPLES / "prod-env.json").read_text("utf-8"))
+    assert http["system"] == "$ENV(azure-ml-system)"
+    system = configuration.systems[profile["azure-ml-system"]]
     assert (http["type"], http["url"], http["side_effects"]) == ("http", "score/churn", False)
     assert system["headers"] == {"x-functions-key": "$SECRET(azure-ml-function-key)"}
     assert system["url_pattern"] == "$ENV(azure-ml-app-url)/api/%s"
     assert system["verify_ssl"] is True
     assert system["read_timeout"] > 230  # where the platform cuts
+
+
+def test_the_samples_retries_tell_apart_what_waiting_mends_and_what_it_does_not() -> None:
+    strategy = load().systems["azure-ml-churn"]["retry_strategy"]
+    statuses = {cls.status for cls in all_failures()} - {409}  # which no pipe meets
+    tries = {status: strategy_of(strategy, status)["max_retries_per_entity"] for status in statuses}
+    # What the app says of entities themselves; a wrong key (401) or a missing model (404) is an operator's.
+    assert {status for status, most in tries.items() if most == 0} == {400, 413, 415, 422}
+    for status in (None, 401, 403, 404, 429, 500, 502, 503, 504):
+        assert strategy_of(strategy, status)["max_retries_per_entity"] > 0
+    # What the pump says itself would go before the strategy.
+    pump = load().pipes["customer-churn-scoring"]["pump"]
+    assert not pump.keys() & {name for given in strategy.values() for name in given}
+    assert pump["max_consecutive_write_errors"] > 1
+    assert pump["max_write_errors_in_retry_dataset"] > 0
+
+
+def all_failures() -> list[type[Failure]]:
+    found, todo = [], [Failure]
+    while todo:
+        found.append(todo.pop())
+        todo += found[-1].__subclasses__()
+    return found
 
 
 def test_every_variable_of_the_sample_is_in_its_test_profile() -> None:

@@ -52,8 +52,9 @@ def test_an_expression_gives_its_value(expression: object, value: Value) -> None
 
 
 @pytest.mark.parametrize("condition", [False, None, "_S.web:Optin", ["eq", "_S._id", "crm:2"]])
-def test_what_a_filter_lets_not_pass_is_gone(condition: object) -> None:
-    assert transform([["filter", condition], ["copy", "*"]], SOURCE, "own") is None
+def test_what_a_filter_lets_not_pass_goes_no_further_and_is_marked(condition: object) -> None:
+    bare = {"_id": "crm:1", "_deleted": False}
+    assert transform([["filter", condition], ["copy", "*"]], SOURCE, "own") == bare | {"_filtered": True}
 
 
 def test_copy_takes_everything_reserved_fields_too() -> None:

@@ -228,6 +228,12 @@ def test_scores_alone_are_the_predecessors_shape() -> None:
     assert set(entity) == {"_id", "_deleted", "churn:Scored-Labels", "churn:Scored-Probabilities"}
 
 
+def test_scores_alone_keep_the_mark_by_which_the_sink_takes_a_filtered_entity_away() -> None:
+    settings: dict[str, Any] = {"return": "scores"}
+    filtered = {"_id": "a", "_deleted": False, "_filtered": True}
+    assert scored(json.dumps([filtered | {"x": 1}]), **settings) == [filtered]
+
+
 def test_provenance_names_model_contract_and_snapshot_and_nothing_that_changes() -> None:
     (entity,) = scored('[{"_id":"a","Age":30}]', provenance=True)
     assert entity["churn:model"] == "churn"
