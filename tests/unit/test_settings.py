@@ -182,6 +182,21 @@ def test_no_wrong_value_hides_other_trouble_of_its_section_or_of_others(
     ]
 
 
+@pytest.mark.statement("sesam-23")
+def test_a_call_ends_before_the_platform_cuts_it_and_the_page_for_the_hub_says_how_to_wait(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    churn = load_settings().models["churn"]
+    assert churn.timeout_s < churn.deadline_s < 230
+    assert churn.batch_rows >= 100
+    for name in ("MODELS__CHURN__DEADLINE_S", "MODELS__CHURN__TIMEOUT_S"):
+        monkeypatch.setenv(name, "226")
+    assert len(problems()) == 2
+    readme = Path(settings.__file__).with_name("README.md").read_text()
+    for told in ("`batch_size` 100", "`side_effects` false", "`verify_ssl` true", "`read_timeout` 240"):
+        assert told in readme
+
+
 def test_a_file_that_is_no_toml_is_named(toml: Path) -> None:
     toml.write_text(f"[models.churn\nkey = '{SECRET}'")
     assert problems()[0].startswith("bridge.toml cannot be read: ")

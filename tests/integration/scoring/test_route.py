@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -94,12 +95,17 @@ class Service:
         self._under_way = 0
         self.most = 0
         self.asked: dict[str, int] = {}
+        self.ids: list[str] = []
 
     def __call__(self, visit: Visit) -> None:
         path = visit.received.target.partition("?")[0]
         with self._lock:
             self.asked[path] = self.asked.get(path, 0) + 1
+            self.ids.append(visit.received.headers["x-ms-client-request-id"])
         self.paths[path](visit)
+
+    def was_asked(self, path: str, times: int) -> bool:
+        return self.asked[path] == times
 
     def _busy(self, visit: Visit) -> None:
         """Takes 100 ms, and no more than four at once."""
@@ -241,7 +247,7 @@ def test_no_byte_of_an_answer_is_sent_before_the_last_batch_has_scored(
 ) -> None:
     service.asked["/held"] = 0
     with sending(app, "held", entities(0, 50)) as sock:
-        until(lambda: service.asked["/held"] == 5)
+        until(partial(service.was_asked, "/held", 5))
         sock.settimeout(0.2)
         with pytest.raises(TimeoutError):
             sock.recv(1)
@@ -367,6 +373,41 @@ def test_whatever_is_posted_is_scored_or_refused_in_words_and_never_a_5xx(
         assert problem["request_id"]
 
 
+@pytest.mark.fault(5)
+def test_ten_thousand_wide_entities_go_in_batches_and_one_too_large_for_any_is_that_entitys_error(
+    app: RunningApp, service: Service
+) -> None:
+    wide = {f"crm:other{n}": f"value {n}" for n in range(18)}
+    sent = [{"_id": f"c:{number}", "x": number, **wide} for number in range(10_000)]
+    service.asked["/good"] = 0
+    answer = post(app, "taught", sent)
+    assert [entity["taught:label"] for entity in answer.json()] == [f"of {n}" for n in range(10_000)]
+    assert service.asked["/good"] == 10
+    refused = post(app, "taught", [{"_id": "c:1", "x": 1, "City": "x" * 30_000_000}])
+    assert refused.status_code == 422
+    assert "batch_bytes" in refused.json()["detail"]
+    assert service.asked["/good"] == 10
+
+
+# ---- by which id a call is found
+
+
+@pytest.mark.statement("azureml-14")
+def test_a_failure_is_found_by_one_id_in_the_answer_our_log_and_the_web_services_log(
+    app: RunningApp, service: Service
+) -> None:
+    service.gate.set()
+    sent = [{"_id": "c:1", "x": -20}]
+    service.ids.clear()
+    ours = post(app, "held", sent).json()["request_id"]
+    url = f"{app.base_url}/api/score/held"
+    theirs = requests.post(url, json=sent, headers={"x-ms-client-request-id": "hub-run_7"}, timeout=60)
+    assert theirs.json()["request_id"] == "hub-run_7"
+    assert service.ids == [f"{ours}-1", "hub-run_7-1"]
+    for id_ in (ours, "hub-run_7"):
+        app.wait_for(f"{id_} 502: credentials-refused")
+
+
 # ---- time
 
 
@@ -385,10 +426,9 @@ def test_a_service_that_never_answers_is_504_at_the_deadline(app: RunningApp) ->
 def test_a_client_that_goes_away_amid_its_call_harms_nobody(app: RunningApp, service: Service) -> None:
     service.gate.clear()
     service.asked["/held"] = 0
-    for _ in range(10):
+    for number in range(1, 11):
         with sending(app, "held", entities(20, 10)):
-            pass
-    until(lambda: service.asked["/held"] == 10)
+            until(partial(service.was_asked, "/held", number))
     service.gate.set()
     assert post(app, "held", entities(0, 100)).status_code == 200
 
@@ -434,6 +474,23 @@ def test_a_model_that_cannot_be_bound_or_is_left_alone_makes_readiness_503_and_s
     assert checks["model taught"]["detail"] == f"version {VERSION}"
 
 
+# ---- last, as it ends the app
+
+
 @pytest.mark.statement("azureml-17")
-def test_nothing_that_was_printed_holds_a_key(app: RunningApp) -> None:
+@pytest.mark.fault(27)
+def test_a_call_under_way_when_the_host_is_told_to_stop_is_answered_whole_and_no_key_was_printed(
+    app: RunningApp, service: Service
+) -> None:
+    service.gate.clear()
+    service.asked["/held"] = 0
+    with sending(app, "held", entities(0, 50)) as sock, ThreadPoolExecutor(1) as pool:
+        until(partial(service.was_asked, "/held", 5))
+        ended = pool.submit(app.terminate, 20)
+        app.wait_for("(?i)shutting down|stopping")
+        service.gate.set()
+        status, body = received(sock)
+        assert ended.result() == 0
+    assert status == 200
+    assert [entity["held:label"] for entity in body] == [f"of {number}" for number in range(50)]
     assert SECRET not in app.output()
