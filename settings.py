@@ -191,6 +191,14 @@ class ExportSettings(Section):
     byte_order_mark: bool | None = None
     include_header: bool | None = None
 
+    @field_validator("columns")
+    @classmethod
+    def _with_the_label(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        label = info.data.get("label")
+        if value and label and label not in value:
+            raise ValueError(f"must have the label, {label}, among them")
+        return value
+
     @field_validator("include_header")
     @classmethod
     def _names_are_somewhere(cls, value: bool | None, info: ValidationInfo) -> bool | None:
@@ -439,6 +447,9 @@ def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
         for place, named in (("features", features), ("map", chosen.values())):
             if any(str(each).startswith(prefix) for each in named):
                 yield f"models.{name}.{place}: names what begins with {prefix}, where only its scores stand"
+        label = _table(exports, str(model.get("contract"))).get("label")
+        if label and label in features:
+            yield f"models.{name}.features: names {label}, the label of its export, which is never sent"
 
 
 def _table(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:

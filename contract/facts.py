@@ -46,6 +46,9 @@ class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     histogram: Histogram | None = None
     categories: tuple[Category, ...] | None = None
     """Of a categorical text column: each value seen at least FEWEST_SEEN times, most common first."""
+    common: tuple[Category, ...] | None = None
+    """Of numbers and times few enough to be counted: those most rows hold, as written, each seen at least
+    FEWEST_SEEN times."""
     rare: int = 0
     """Rows of a categorical column whose value was seen less often, and is not told."""
     shortest: int | None = None

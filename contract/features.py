@@ -82,8 +82,8 @@ class Encoder:
         described: for each of them its column in the contract, or None.
 
     Raises:
-        ValueError: `features` or `choices` name a column that there is not, or the prefix covers a property
-            of the hub's own.
+        ValueError: `features` or `choices` name a column that there is not, `features` the label, or the
+            prefix covers a property of the hub's own.
     """
 
     def __init__(
@@ -102,6 +102,8 @@ class Encoder:
         self._prefix = prefix
         names = tuple(features) or (contract.features if contract else ())
         known = {c.name: c for c in contract.columns} if contract else None
+        if contract and contract.label and contract.label in names:
+            raise ValueError(f"features names {contract.label}, the label, which is never sent")
         _refuse_unknown_choices(self._choices, names)
         _refuse_covered(prefix, (*names, *(known or ()), *self._choices.values()))
         self._features = tuple(_feature(n, known, naive) for n in names if n not in self._constants)

@@ -1,9 +1,9 @@
 """The facts of one column, read off its cells batch by batch, in bounded memory. Pure.
 
 A column begins as a count of each different cell, from which every fact follows exactly. One with more than
-FEW different cells goes on as running facts: its type, which can only widen (integer → number → string, date
-and datetime → string), a sketch of its distinct cells, moments and a histogram. Cells are counted as written:
-`1` and `1.0` are two.
+a few goes on as running facts: its type, which can only widen (integer → number → string, date and datetime →
+string), a sketch of its distinct cells, moments and a histogram. Cells are counted as written: `1` and `1.0`
+are two.
 """
 
 import math
@@ -17,17 +17,27 @@ from contract.values import text_spelling
 from training_export.column_values import VALUES, Series, Spread, Values
 
 # Up to so many different cells (and so many characters of them) a column is known exactly. The sketch of
-# distinct cells keeps as many hashes; its relative standard error is 1/sqrt(FEW - 2).
+# distinct cells keeps as many hashes; its relative standard error is 1/sqrt(few - 2).
 FEW = 2048
-FEW_CHARACTERS = 400_000
+CHARACTERS_A_CELL = 200
+# What a wide table shares among its columns; but each has enough for its categories to be exact.
+FEW_IN_ALL = 64 * FEW
+FEWEST = MOST_CATEGORIES + 56
 CATEGORICAL_SHARE = 0.95
+MOST_COMMON = 10
+
+
+def few_of(width: int) -> int:
+    """Give how many different cells of each column are kept, in a table of so many columns."""
+    return max(FEWEST, min(FEW, FEW_IN_ALL // max(width, 1)))
 
 
 class ColumnScan:
     """Takes a column's cells; gives its facts. Of `_id` only counts (design §6)."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, few: int = FEW) -> None:
         self._name = name
+        self._few = few
         self._counts: Counter[str] = Counter()
         self._known = 0
         self._running: _Running | None = None
@@ -41,8 +51,8 @@ class ColumnScan:
         counts.update(cells)
         if len(counts) > self._known:
             self._known = len(counts)
-            if self._known > FEW or sum(map(len, counts)) > FEW_CHARACTERS:
-                self._running = _Running(counts, counts_only=self._name == "_id")
+            if self._known > self._few or sum(map(len, counts)) > CHARACTERS_A_CELL * self._few:
+                self._running = _Running(counts, self._few, counts_only=self._name == "_id")
                 self._counts = Counter()
 
     def facts(self) -> ColumnFacts:
@@ -70,8 +80,16 @@ def _facts_of_few(name: str, counts: Counter[str]) -> ColumnFacts:
         else:
             series = Series(kind)
             series.count(cells, values, weights)
-            told = series.facts()
+            told = series.facts() | _common(counts)
     return ColumnFacts(name=name, type=kind, empties=empties, distinct=len(cells), **told)
+
+
+def _common(counts: Counter[str]) -> dict[str, Any]:
+    # As with categories: told is only what many rows share.
+    seen = [(value, count) for value, count in counts.items() if count >= FEWEST_SEEN]
+    seen.sort(key=lambda pair: (-pair[1], pair[0]))
+    told = tuple(Category(value=value, count=count) for value, count in seen[:MOST_COMMON])
+    return {"common": told} if told else {}
 
 
 def _categories(counts: Counter[str]) -> dict[str, Any]:
@@ -103,11 +121,11 @@ def _narrowest(cells: Sequence[str]) -> tuple[ColumnType, Values | None]:
 class _Running:
     """A column with many different cells."""
 
-    def __init__(self, counts: Counter[str], *, counts_only: bool) -> None:
+    def __init__(self, counts: Counter[str], few: int, *, counts_only: bool) -> None:
         self._empties = counts.pop("", 0)
         self._filled = counts.total()
         self._counts_only = counts_only
-        self._distinct = _Distinct()
+        self._distinct = _Distinct(few)
         self._distinct.add(counts)
         self._texts: _Texts | None = None
         self._series: Series | None = None
@@ -156,13 +174,14 @@ class _Running:
 
 
 class _Distinct:
-    """How many different cells: the FEW smallest of their hashes tell (a k-minimum-values sketch).
+    """How many different cells: the `few` smallest of their hashes tell (a k-minimum-values sketch).
 
     Python's own hash of text is a keyed SipHash of 64 bits at C speed; its key is the process's, so that an
-    estimate may differ between runs, within its error. Up to FEW different cells it is exact.
+    estimate may differ between runs, within its error. Up to `few` different cells it is exact.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, few: int) -> None:
+        self._few = few
         self._kept: set[int] = set()
         self._limit = 2**63
 
@@ -171,15 +190,15 @@ class _Distinct:
         if min(map(hash, cells)) >= limit:
             return
         self._kept.update([h for h in map(hash, cells) if h < limit])
-        if len(self._kept) > 2 * FEW:
-            smallest = sorted(self._kept)[:FEW]
+        if len(self._kept) > 2 * self._few:
+            smallest = sorted(self._kept)[: self._few]
             self._kept, self._limit = set(smallest), smallest[-1] + 1
 
     def estimate(self) -> tuple[int, float]:
-        if len(self._kept) <= FEW and self._limit == 2**63:
+        if len(self._kept) <= self._few and self._limit == 2**63:
             return len(self._kept), 0.0
-        share = (sorted(self._kept)[FEW - 1] + 2**63 + 1) / 2**64
-        return round((FEW - 1) / share), round(1 / math.sqrt(FEW - 2), 4)
+        share = (sorted(self._kept)[self._few - 1] + 2**63 + 1) / 2**64
+        return round((self._few - 1) / share), round(1 / math.sqrt(self._few - 2), 4)
 
 
 class _Texts:

@@ -20,7 +20,7 @@ from contract.values import INT64, LARGEST_EXACT, day, moment, number, seconds
 type Values = list[int] | list[float]
 
 MOST_BINS = 64
-_MOST_REMEMBERED = 100_000
+_MOST_REMEMBERED = 40_000  # days of a century, at some 190 bytes each
 
 _read_integers = msgspec.json.Decoder(list[int]).decode
 _read_floats = msgspec.json.Decoder(list[float]).decode
@@ -70,7 +70,8 @@ def moments(cells: Sequence[str]) -> list[float] | None:
     try:
         tails = _tails([cell[19:] for cell in cells])
         values = [
-            _DAYS[cell[:10]] + _CLOCKS[cell[10:19]] + tail for cell, tail in zip(cells, tails, strict=True)
+            _DAYS[cell[:10]] + _MINUTES[cell[10:16]] + _SECONDS[cell[16:19]] + tail
+            for cell, tail in zip(cells, tails, strict=True)
         ]
     except _NoneSuch:
         return None
@@ -112,16 +113,21 @@ class _Remembered(dict[str, float]):
 _SECOND_YEAR = seconds("0002-01-01")
 _LAST_YEAR = seconds("9999-01-01")
 _NOON = seconds("2000-01-01T12:00:00Z")
-_CLOCK = re.compile(r"[T ]([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])", re.ASCII)
+_MINUTE = re.compile(r"[T ]([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+_SECOND = re.compile(r":[0-5][0-9]", re.ASCII)
 
 
 def _day(part: str) -> float | None:
     return None if day(part) is None else seconds(part)
 
 
-def _clock(part: str) -> float | None:
-    match = _CLOCK.fullmatch(part)
-    return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3]) if match else None
+def _minute(part: str) -> float | None:
+    match = _MINUTE.fullmatch(part)
+    return 3600.0 * int(match[1]) + 60 * int(match[2]) if match else None
+
+
+def _second(part: str) -> float | None:
+    return float(part[1:]) if _SECOND.fullmatch(part) else None
 
 
 def _zone(part: str) -> float | None:
@@ -146,7 +152,8 @@ def _tails(parts: list[str]) -> list[float]:
 
 
 _DAYS = _Remembered(_day)
-_CLOCKS = _Remembered(_clock)
+_MINUTES = _Remembered(_minute)
+_SECONDS = _Remembered(_second)
 _ZONES = _Remembered(_zone)
 
 

@@ -15,13 +15,14 @@ from itertools import chain, islice
 
 from contract.facts import ColumnFacts
 from errors import DataRefused
-from training_export.column_facts import ColumnScan
+from training_export.column_facts import ColumnScan, few_of
 
-# Small batches stay in the processor's cache (facts/engineering.md D3).
+# Small batches stay in the processor's cache (facts/engineering.md D3); one of long rows is of fewer.
 BATCH_ROWS = 512
+BATCH_CHARACTERS = 1_000_000
 # What bounds memory where a quote is never closed, or a line never ends.
 LONGEST_CELL = 8_000_000
-LONGEST_LINE = 16_000_000
+LONGEST_RECORD = 16_000_000
 _BOM = "\ufeff"
 _STRAY = "new-line character"
 
@@ -61,19 +62,22 @@ class Scanned:
     digest: str
 
 
-def scan(chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = ()) -> Scanned:
+def scan(chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = (), label: str = "") -> Scanned:
     """Read all chunks and judge them.
 
     Args:
         chunks: The bytes, cut anywhere; they are consumed to the end unless the verdict falls before.
         dialect: How to parse them.
         expected: The names the header must have, in this order; needed where there is no header.
+        label: The column to learn, which must be among them; empty where none is.
 
     Raises:
         DataRefused: saying what is wrong, and in which record. Record 1 is the first below the header.
     """
     reading = Reading(chunks, dialect, expected)
-    scans = [ColumnScan(name) for name in reading.names]
+    _refuse_absent_label(label, reading.names)
+    few = few_of(len(reading.names))
+    scans = [ColumnScan(name, few) for name in reading.names]
     for columns in reading.batches():
         for column, cells in zip(scans, columns, strict=True):
             column.add(cells)
@@ -89,7 +93,7 @@ class Reading:
         self.rows = 0
         self._header_read = not dialect.include_header
         self._text = _Text(dialect)
-        self._records = _records(self._text.lines(chunks), dialect)
+        self._records = _Records(self._text, chunks, dialect)
         self.names = self._read_names(tuple(expected)) if dialect.include_header else tuple(expected)
 
     @property
@@ -133,8 +137,7 @@ class Reading:
     def _take(self, most: int) -> list[list[str]]:
         rows: list[list[str]] = []
         try:
-            # extend() keeps what came before an error: that is how the record is known.
-            rows.extend(islice(self._records, most))
+            self._records.take(rows, most)
         except csv.Error as error:
             raise DataRefused(f"{self._where(self.rows + len(rows) + 1)} {_told(str(error))}") from None
         except DataRefused as error:
@@ -164,23 +167,25 @@ class _Text:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._decoder = _decoder(dialect.encoding)
-        self._exotic = codecs.lookup(dialect.encoding).name not in ("utf-8", "ascii", "iso8859-1")
+        codec = codecs.lookup(dialect.encoding).name
+        self._exotic = codec not in ("utf-8", "ascii", "iso8859-1")
+        self._mark_is_the_codecs = codec in ("utf-16", "utf-32")
         self.byte_order_mark = False
         self.nul_seen = False
         self.unterminated = False
         self.digest = 0
+        self.characters = 0
 
-    def lines(self, chunks: Iterable[bytes]) -> Iterator[str]:
-        return chain.from_iterable(self._line_lists(chunks))
-
-    def _line_lists(self, chunks: Iterable[bytes]) -> Iterator[list[str]]:
+    def line_lists(self, chunks: Iterable[bytes]) -> Iterator[list[str]]:
+        """Give the lines that each chunk completes."""
         terminator, carry = self._dialect.lineterminator, ""
         for text in self._texts(chunks):
+            self.characters += len(text)
             lines = (carry + text).split(terminator)
             carry = lines.pop()
-            if len(carry) > LONGEST_LINE:
+            if len(carry) > LONGEST_RECORD:
                 raise DataRefused(
-                    f"A line is longer than {LONGEST_LINE:,} characters: is the line terminator "
+                    f"A line is longer than {LONGEST_RECORD:,} characters: is the line terminator "
                     f"{terminator!r}, as the dialect says?"
                 )
             self.digest += sum([zlib.crc32(line.encode()) for line in lines])
@@ -214,39 +219,78 @@ class _Text:
 
     def _without_mark(self, text: str) -> str:
         self.byte_order_mark = text.startswith(_BOM)
-        wanted = self._dialect.byte_order_mark
+        wanted = None if self._mark_is_the_codecs else self._dialect.byte_order_mark
         if wanted is not None and wanted != self.byte_order_mark:
             found = "leads" if self.byte_order_mark else "is missing"
             raise DataRefused(f"A byte order mark {found}, against the dialect's byte_order_mark.")
         return text.removeprefix(_BOM)
 
 
-def _records(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
-    """Give the records of the lines, as `csv.reader(strict=True)` reads them.
+class _Records:
+    """The records of the lines, as `csv.reader(strict=True)` reads them.
 
     A line that holds neither quote nor stray line break is split here, several times as fast; every other
     goes to `csv`, which takes the lines it needs. tests/unit/training_export proves that both ways are one.
+    The lines come list by list, and between two lists it is seen how much is held.
     """
-    delimiter, quote = dialect.delimiter, dialect.quotechar
-    if dialect.escapechar is not None or quote is None:
-        yield from _read_by_csv(lines, dialect)
-        return
-    first: list[str] = []
-    by_csv = _read_by_csv(_first_of(first, lines), dialect)
-    for line in lines:
-        if quote in line or not line or "\n" in line or "\r" in line:
-            first.append(line)
-            yield next(by_csv)
-        else:
-            yield line.split(delimiter)
 
+    def __init__(self, text: _Text, chunks: Iterable[bytes], dialect: Dialect) -> None:
+        self._text = text
+        self._dialect = dialect
+        self._lists = text.line_lists(chunks)
+        self._lines: Iterator[str] = iter(())
+        self._first: list[str] = []
+        self._by_csv = _read_by_csv(self._lines_for_csv(), dialect)
+        self._begin_run()
 
-def _first_of(first: list[str], lines: Iterator[str]) -> Iterator[str]:
-    while True:
-        line = first.pop() if first else next(lines, None)
-        if line is None:
+    def take(self, rows: list[list[str]], most: int) -> None:
+        """Add the next records to `rows`: up to `most`, fewer where they are long, none at the end.
+
+        Rows that came before an error stay added: that is how its record is known.
+        """
+        began = self._text.characters
+        while True:
+            rows.extend(islice(self._run, most - len(rows)))
+            if len(rows) == most or (rows and self._text.characters - began > BATCH_CHARACTERS):
+                return
+            # Where a record reached into the next list, csv has gone on to that by itself.
+            if self._run_lines is self._lines and not self._next_list():
+                return
+            self._begin_run()
+
+    def _begin_run(self) -> None:
+        self._run_lines = self._lines
+        self._run = self._records_of(self._lines)
+        self._run_began = self._text.characters
+
+    def _next_list(self) -> bool:
+        lines = next(self._lists, None)
+        self._lines = iter(lines or ())
+        return lines is not None
+
+    def _records_of(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        delimiter, quote = self._dialect.delimiter, self._dialect.quotechar
+        if self._dialect.escapechar is not None or quote is None:
+            for line in lines:
+                self._first.append(line)
+                yield next(self._by_csv)
             return
-        yield line
+        for line in lines:
+            if quote in line or not line or "\n" in line or "\r" in line:
+                self._first.append(line)
+                yield next(self._by_csv)
+            else:
+                yield line.split(delimiter)
+
+    def _lines_for_csv(self) -> Iterator[str]:
+        while True:
+            line = self._first.pop() if self._first else next(self._lines, None)
+            if line is not None:
+                yield line
+            elif self._text.characters - self._run_began > LONGEST_RECORD:
+                raise DataRefused(f"A record is longer than {LONGEST_RECORD:,} characters: is a quote open?")
+            elif not self._next_list():
+                return
 
 
 def _read_by_csv(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
@@ -267,9 +311,23 @@ def _read_by_csv(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
         strict=True,
     )
     for record in reader:
-        if terminator == "\n" and last[0].endswith("\r"):
+        if terminator == "\n" and last[0].endswith("\r") and not _is_escaped(last[0], dialect.escapechar):
             raise csv.Error(_STRAY)  # csv takes \r\n for \n; here it is a mix of two terminators
         yield record
+
+
+def _is_escaped(line: str, escape: str | None) -> bool:
+    """Say whether the line's last character is."""
+    before = line[:-1]
+    return escape is not None and (len(before) - len(before.rstrip(escape))) % 2 == 1
+
+
+def _refuse_absent_label(label: str, names: Sequence[str]) -> None:
+    if label and label not in names:
+        raise DataRefused(
+            f"The label {label!r} is no column: the header has {_listed(names)}. "
+            "Set the export's label right, or models would be sent what they are to predict."
+        )
 
 
 def refuse_bad_header(names: Sequence[str], expected: Sequence[str]) -> None:

@@ -142,7 +142,7 @@ def _snapshot(export: Export, run: str, started: str) -> Run:
     unframed = export.settings.allow_unframed
     with export.versions.stage(version) as staging:
         with export.node.published(export.settings.pipe, allow_unframed=unframed) as published:
-            scanned = scan(staging.passing(published.chunks), dialect, expected)
+            scanned = scan(staging.passing(published.chunks), dialect, expected, export.settings.label)
         notes = [pipe.note] if pipe.note else []
         passed = _Pass(version, started, pipe, published.headers, dialect, scanned, staging, notes)
         return _settle(export, run, passed)

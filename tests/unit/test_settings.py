@@ -92,6 +92,8 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         ({"SESAM__JWT": ""}, "sesam.jwt is missing"),
         ({"SESAM__URL": ""}, "sesam.url is missing"),
         ({"MODELS__CHURN__CONTRACT": "nowhere"}, "models.churn.contract names no export"),
+        ({"MODELS__CHURN__FEATURES": '["Income", "ChurnFlag"]'}, "names ChurnFlag, the label of its export"),
+        ({"EXPORTS__CUSTOMERS__COLUMNS": '["_id", "Income"]'}, "must have the label, ChurnFlag, among them"),
         ({"MODELS__CHURN__CONTRACT": ""}, "contract (the export it was trained on) or features"),
         ({"MODELS__CHURN__URL": "http://ml.example/x"}, "models.churn.url: must be https"),
         ({"MODELS__CHURN__URL": "ftp://ml.example/x"}, "http(s) address"),

@@ -173,6 +173,16 @@ def test_settings_that_do_not_suit_the_contract_are_refused(given: dict[str, Any
         Encoder(contract(SCORE, Column(name="ChurnFlag", type="boolean")), **given)
 
 
+def test_the_label_is_never_sent_as_a_feature() -> None:
+    columns = (Column(name="age", type="integer"), Column(name="ChurnFlag", type="boolean"))
+    taught = Contract(schema_version=1, label="ChurnFlag", columns=columns)
+    assert Encoder(taught).columns == ("age",)
+    with pytest.raises(ValueError, match="features names ChurnFlag, the label"):
+        Encoder(taught, features=("age", "ChurnFlag"))
+    demanded = Encoder(taught, features=("age",), constants={"ChurnFlag": False})
+    assert demanded.encode({"_id": "1", "age": 7, "ChurnFlag": True}).row == [7, False]
+
+
 def test_a_required_column_without_a_property_is_an_error_and_a_null_lies_outside() -> None:
     encoder = Encoder(contract(Column(name="age", type="integer")))
     with pytest.raises(DoesNotFit, match="age: required"):

@@ -3,20 +3,21 @@
 import math
 import random
 import statistics
+import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, ColumnFacts, ColumnType
+from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, Category, ColumnFacts, ColumnType
 from contract.values import READERS
-from training_export.column_facts import FEW, ColumnScan
+from training_export.column_facts import FEW, FEWEST, ColumnScan, few_of
 from training_export.column_values import MOST_BINS, VALUES, Spread
 
 
-def facts(cells: Iterable[str], name: str = "x", batch: int = 512) -> ColumnFacts:
-    column, cells = ColumnScan(name), list(cells)
+def facts(cells: Iterable[str], name: str = "x", batch: int = 512, few: int = FEW) -> ColumnFacts:
+    column, cells = ColumnScan(name, few), list(cells)
     for at in range(0, len(cells), batch):
         column.add(tuple(cells[at : at + batch]))
     return column.facts()
@@ -162,6 +163,37 @@ def test_many_different_cells_are_estimated_within_the_error_that_is_told(count:
     assert abs(told.distinct - count) <= 5 * told.distinct_error * count
 
 
+@pytest.mark.parametrize("few", [FEWEST, FEW])
+def test_the_error_told_is_the_spread_that_estimates_have(few: int) -> None:
+    count = 4 * few
+    seen = [facts([f"{seed}-{n}" for n in range(count)] * 2, few=few) for seed in range(30)]
+    errors = [(told.distinct or 0) / count - 1 for told in seen]
+    assert abs(statistics.fmean(errors)) < seen[0].distinct_error, "no bias"
+    assert 0.5 * seen[0].distinct_error < statistics.stdev(errors) < 1.7 * seen[0].distinct_error
+
+
+def test_a_wide_table_keeps_less_of_each_column_and_its_categories_all_the_same() -> None:
+    assert [few_of(width) for width in (0, 1, 64, 128, 512, 100_000)] == [FEW, FEW, FEW, FEW // 2, 256, 256]
+    cells = [f"v{n}" for n in range(MOST_CATEGORIES)] * FEWEST_SEEN
+    assert facts(cells, few=FEWEST) == facts(cells)
+    assert facts(map(str, range(1000)), few=FEWEST).distinct_error == pytest.approx(0.0627, abs=1e-4)
+
+
+@pytest.mark.statement("sesam-29", "P13")
+@pytest.mark.fault(47)
+@pytest.mark.parametrize("width", [21, 64, 1000])
+def test_what_a_table_keeps_is_bounded_though_every_cell_of_every_column_is_another(width: int) -> None:
+    measured = 10
+    tracemalloc.start()
+    scans = [ColumnScan("x", few_of(width)) for _ in range(measured)]
+    for at in range(0, 3 * FEW, 512):
+        for scan in scans:
+            scan.add([f"{n}-{'x' * 50}" for n in range(at, at + 512)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / measured * width < 80_000_000
+
+
 def test_an_estimate_is_never_above_the_rows() -> None:
     told = [facts([f"{seed}-{n}" for n in range(FEW + 10)]).distinct for seed in range(20)]
     assert max(filter(None, told)) <= FEW + 10
@@ -206,6 +238,18 @@ def test_the_ninth_digit_of_a_second_decides_the_range() -> None:
     cells = [f"2026-01-01T10:00:00.{n:09}Z" for n in random.Random(1).sample(range(10, 10**6), 3 * FEW)]
     told = facts(["2026-01-01T10:00:00.000000002Z", *cells, "2026-01-01T10:00:00.000000001Z"])
     assert told.minimum == "2026-01-01T10:00:00.000000001Z"
+
+
+def test_the_most_common_numbers_are_told_and_rare_ones_are_not() -> None:
+    told = facts(["0"] * 30 + ["10"] * 7 + ["7"] * 7 + ["3"] * 4 + [""] * 50)
+    assert told.common is not None
+    assert [(c.value, c.count) for c in told.common] == [("0", 30), ("10", 7), ("7", 7)]
+    told = facts([str(n) for n in range(20) for _ in range(20 + n)])
+    assert told.common is not None
+    assert [c.value for c in told.common] == [str(n) for n in range(19, 9, -1)]
+    assert facts(["2026-01-01"] * 5).common == (Category(value="2026-01-01", count=5),)
+    assert facts(["a"] * 5).common is None, "of text they are its categories"
+    assert facts(map(str, range(100))).common is None
 
 
 # ---- histograms

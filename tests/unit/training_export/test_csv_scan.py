@@ -6,14 +6,16 @@ import io
 import random
 import re
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import DataRefused
-from training_export.csv_scan import LONGEST_CELL, Dialect, Reading, Scanned, scan
+from training_export.csv_scan import LONGEST_CELL, LONGEST_RECORD, Dialect, Reading, Scanned, scan
 
 NORWEGIAN = "_id,Name\r\n1,Øyvind\r\n"
 
@@ -151,6 +153,22 @@ def test_without_a_header_the_expected_names_are_the_columns() -> None:
     assert "Record 2 has 1 cells" in refusal("1,a\r\n2\r\n", Dialect(include_header=False), ("_id", "Name"))
 
 
+@pytest.mark.statement("sesam-34")
+@pytest.mark.parametrize("header", [True, False])
+def test_a_label_that_is_no_column_is_refused_before_the_rows(header: bool) -> None:
+    names = ("_id", "Name", "ChurnFlag")
+    dialect = Dialect(include_header=header)
+    body = (b"_id,Name,ChurnFlag\r\n" * header, b"1,a,true\r\n")
+    assert scan(iter(body), dialect, names, "ChurnFlag").rows == 1
+
+    def goes_on() -> Iterator[bytes]:
+        yield b"_id,Name,ChurnFlag\r\n"
+        raise AssertionError("the rest was asked for")
+
+    with pytest.raises(DataRefused, match=r"'ChurnFlg' is no column.*'_id', 'Name', 'ChurnFlag'"):
+        scan(goes_on(), dialect, names, "ChurnFlg")
+
+
 @pytest.mark.statement("sesam-31")
 @pytest.mark.fault(32)
 @pytest.mark.parametrize(
@@ -246,6 +264,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
     assert "mark is missing" in refusal(NORWEGIAN, Dialect(byte_order_mark=True))
 
 
+@pytest.mark.parametrize("mark", [True, False, None])
+def test_the_mark_of_utf_16_is_the_encodings_own(mark: bool | None) -> None:
+    assert scanned(NORWEGIAN, Dialect(encoding="utf-16", byte_order_mark=mark)).columns[0].name == "_id"
+
+
 def test_text_after_a_closing_quote_is_refused() -> None:
     assert "after a closing quote" in refusal('_id,Name\r\n1,"a"b\r\n')
 
@@ -264,24 +287,38 @@ def test_an_endless_line_and_an_endless_cell_end_in_a_refusal() -> None:
     lines = b"x\r\n" * 400_000
     with pytest.raises(DataRefused, match=f"more than {LONGEST_CELL:,} characters"):
         scan(iter([b'_id\r\n"', *[lines] * 9]), Dialect())
+    cell = b'"' + b"x\r\n" * 400_000 + b'",'
+    with pytest.raises(DataRefused, match=f"longer than {LONGEST_RECORD:,} characters.*after record 1"):
+        scan(iter([b"a,b\r\n1,2\r\n", *[cell] * 20]), Dialect())
 
 
 @pytest.mark.statement("sesam-29", "P13")
 @pytest.mark.fault(47)
 def test_memory_does_not_grow_with_the_rows() -> None:
-    def peak(blocks: int) -> int:
-        source = random.Random(1)
-        rows = "".join(f"{source.random()},{source.getrandbits(60):x},1,a\r\n" for _ in range(2000))
-        block = rows.encode()
-        gc.collect()
-        tracemalloc.start()
-        scan([b"a,b,c,d\r\n", *[block] * blocks], Dialect())
-        _, top = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return top
+    source = random.Random(1)
+    rows = "".join(f"{source.random()},{source.getrandbits(60):x},1,a\r\n" for _ in range(2000))
+    block = rows.encode()
+    peak([b"a,b,c,d\r\n", block])
+    assert peak([b"a,b,c,d\r\n", *[block] * 12]) < peak([b"a,b,c,d\r\n", *[block] * 4]) * 1.2
 
-    peak(1)
-    assert peak(12) < peak(4) * 1.2
+
+def peak(body: Iterable[bytes]) -> int:
+    """The memory that a scan takes at most, in bytes."""
+    gc.collect()
+    tracemalloc.start()
+    scan(body, Dialect())
+    _, top = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return top
+
+
+@pytest.mark.statement("sesam-29", "P13")
+@pytest.mark.fault(47)
+@pytest.mark.parametrize("quote", [b"", b'"'])
+def test_memory_does_not_grow_with_the_length_of_text(quote: bytes) -> None:
+    text = b"lorem ipsum " * 20_000
+    rows = (b"%d,%b%b%b\r\n" % (number, quote, text, quote) for number in range(300))
+    assert peak(chain([b"_id,Note\r\n"], rows)) < 12_000_000, "72 MB passed"
 
 
 def as_csv(rows: list[list[str]], delimiter: str = ",", terminator: str = "\r\n", quoting: int = 0) -> str:
@@ -307,6 +344,37 @@ def test_what_csv_writes_is_read_back_cell_by_cell(
     table = [["x", "y", "z"], *rows]
     text = as_csv(table, delimiter, terminator, quoting)
     assert cells(text, Dialect(delimiter=delimiter, lineterminator=terminator), size) == table
+
+
+@pytest.mark.statement("sesam-36")
+@given(
+    st.lists(st.lists(LETTERS, min_size=3, max_size=3), max_size=8),
+    st.sampled_from(["\r\n", "\n"]),
+    st.sampled_from(['"', None]),
+    st.integers(1, 20),
+)
+def test_what_csv_writes_with_an_escape_character_is_read_back(
+    rows: list[list[str]], terminator: str, quote: str | None, size: int
+) -> None:
+    table = [["x", "y", "z"], *rows]
+    out = io.StringIO(newline="")
+    csv.writer(
+        out,
+        lineterminator=terminator,
+        quotechar=quote,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        doublequote=False,
+        escapechar="\\",
+    ).writerows(table)
+    dialect = Dialect(lineterminator=terminator, quotechar=quote, doublequote=False, escapechar="\\")
+    assert cells(out.getvalue(), dialect, size) == table
+
+
+@pytest.mark.statement("sesam-36")
+@given(st.text(alphabet=list('ab\\",\r\n'), max_size=30), st.integers(1, 9))
+def test_any_text_with_an_escape_character_is_read_or_refused(text: str, size: int) -> None:
+    with suppress(DataRefused):
+        cells("x,y\r\n" + text, Dialect(escapechar="\\", doublequote=False), size)
 
 
 @pytest.mark.statement("sesam-36")

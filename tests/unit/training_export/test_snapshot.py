@@ -216,6 +216,14 @@ def test_a_line_terminator_of_its_own_kind_is_refused(bench: Bench) -> None:
     assert "lineterminator" in bench.run().detail
 
 
+def test_a_mistyped_label_publishes_nothing_and_names_the_columns(bench: Bench) -> None:
+    bench.set(label="ChurnFlg")
+    run = bench.run()
+    assert run.outcome == "failed"
+    assert "'ChurnFlg' is no column: the header has '_id', 'Name', 'Income', 'ChurnFlag'" in run.detail
+    assert bench.names("manifests/") == []
+
+
 # ---- failures
 
 
