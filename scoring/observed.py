@@ -19,6 +19,9 @@ from scoring.verdicts import Outcome, Reply, Trouble, Verdict
 # So many of the web service's ids stand in a batch's line; a large batch has more, which its spans hold.
 MOST_IDS = 20
 
+# The outcome of a batch that was answered with 200; every other one is a kind of failure.
+GOOD = "scored"
+
 
 class Report(NamedTuple):
     """What one call did with its entities; counts only, never values."""
@@ -94,7 +97,7 @@ _sub_batch: ContextVar[SubBatch | None] = ContextVar("sub_batch", default=None)
 @contextmanager
 def batch(model: str) -> Iterator[Batch]:
     """Tell of a call: `report` is set by the block, and a failure tells its kind."""
-    told, began, outcome, status = Batch(), time.monotonic(), "scored", 200
+    told, began, outcome, status = Batch(), time.monotonic(), GOOD, 200
     token = _batch.set(told)
     try:
         with telemetry.BATCH.open(model=model, request_id=telemetry.request_id()) as span:
