@@ -28,6 +28,10 @@ check: setup ## lint, format and types
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
 
+fuzz: MINUTES = 1
+fuzz: setup ## coverage-guided fuzzing of what reads foreign bytes, MINUTES=1 for each target
+	@$(PY) -m tests.fuzz.run --minutes '$(MINUTES)' $(TARGETS)
+
 format: setup ## puts the code into its format
 	@$(PY) -m ruff check --fix-only --quiet
 	@$(PY) -m ruff format

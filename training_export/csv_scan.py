@@ -25,6 +25,7 @@ LONGEST_CELL = 8_000_000
 LONGEST_RECORD = 16_000_000
 _BOM = "\ufeff"
 _STRAY = "new-line character"
+_HEADER_BROKEN_OFF = "The header has no line terminator: the data broke off."
 
 type Columns = Sequence[tuple[str, ...]]
 
@@ -125,7 +126,7 @@ class Reading:
             raise DataRefused("The body is empty: not even the header came.")
         names = tuple(first[0])
         if self._text.unterminated:
-            raise DataRefused("The header has no line terminator: the data broke off.")
+            raise DataRefused(_HEADER_BROKEN_OFF)
         if names and names[0].lstrip().startswith(("<", "{", "[")) and names != expected:
             raise DataRefused("The body looks like HTML or JSON, not like CSV with a header.")
         if any("\0" in name for name in names):
@@ -139,7 +140,10 @@ class Reading:
         try:
             self._records.take(rows, most)
         except csv.Error as error:
-            raise DataRefused(f"{self._where(self.rows + len(rows) + 1)} {_told(str(error))}") from None
+            record = self.rows + len(rows) + 1
+            if self._text.unterminated and _STRAY in str(error):  # half of a terminator of two characters
+                raise DataRefused(_broken_off(record) if self._header_read else _HEADER_BROKEN_OFF) from None
+            raise DataRefused(f"{self._where(record)} {_told(str(error))}") from None
         except DataRefused as error:
             raise DataRefused(f"{error.detail} (after record {self.rows + len(rows)})") from None
         return rows
@@ -311,8 +315,9 @@ def _read_by_csv(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
         strict=True,
     )
     for record in reader:
-        if terminator == "\n" and last[0].endswith("\r") and not _is_escaped(last[0], dialect.escapechar):
-            raise csv.Error(_STRAY)  # csv takes \r\n for \n; here it is a mix of two terminators
+        # csv takes every line break before the terminator for a part of it; here it is a stray one.
+        if last[0].endswith(("\r", "\n")) and not _is_escaped(last[0], dialect.escapechar):
+            raise csv.Error(_STRAY)
         yield record
 
 
@@ -331,11 +336,13 @@ def _refuse_absent_label(label: str, names: Sequence[str]) -> None:
 
 
 def refuse_bad_header(names: Sequence[str], expected: Sequence[str]) -> None:
-    """Refuse blank and doubled names, and any difference from the expected names, order included.
+    """Refuse no names, blank and doubled ones, and any difference from the expected names, order included.
 
     Raises:
         DataRefused: naming the difference.
     """
+    if not names:
+        raise DataRefused("The header is an empty line: it names no column.")
     blank = [str(at) for at, name in enumerate(names, 1) if not name.strip()]
     if blank:
         raise DataRefused(f"The header has no name in column {', '.join(blank)}.")

@@ -392,3 +392,36 @@ def test_the_verdict_on_any_text_is_that_of_strict_csv(text: str) -> None:
     else:
         with pytest.raises(DataRefused):
             cells(text, size=3)
+
+
+@pytest.mark.statement("sesam-36")
+@pytest.mark.fault(34)
+@pytest.mark.parametrize(
+    ("text", "terminator"),
+    [
+        ("a,b\r\n1,2\r\r\n", "\r\n"),
+        ("a,b\r\n1,2\n\r\n", "\r\n"),
+        ("a,b\n1,2\r\n", "\n"),
+        ("a,b\r1,2\n\r", "\r"),
+        ('a,b\r\n1,"2"\r\r\n', "\r\n"),
+    ],
+)
+def test_a_line_break_before_the_terminator_is_none_of_its_own(text: str, terminator: str) -> None:
+    """Found by fuzzing: `csv` swallows it, and the table would not be the bytes."""
+    told = refusal(text, Dialect(lineterminator=terminator))
+    assert told == "Record 1 has a line break that is neither quoted nor the dialect's line terminator."
+
+
+def test_a_line_break_that_is_escaped_at_the_end_of_a_cell_is_the_cells() -> None:
+    dialect = Dialect(escapechar="\\")
+    assert cells("a,b\r\n1,2\\\r\r\n", dialect) == [["a", "b"], ["1", "2\r"]]
+
+
+def test_a_header_cut_inside_its_terminator_has_broken_off() -> None:
+    assert refusal("a,b\r") == "The header has no line terminator: the data broke off."
+
+
+@pytest.mark.fault(33)
+def test_a_header_that_is_an_empty_line_names_no_column() -> None:
+    """Found by fuzzing: empty lines are as wide as an empty header."""
+    assert refusal("\r\n\r\n") == "The header is an empty line: it names no column."

@@ -1,0 +1,47 @@
+"""What others wrote is read or refused, never a crash: over the corpus, and by a second of fuzzing each."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import settings
+from local.bootstrap import ROOT
+from tests.environments import EnvironmentFailed
+from tests.fuzz.run import CORPUS, FUZZ, fuzz
+from tests.fuzz.targets import DIALECTS, TARGETS
+
+SEED = "-seed=1"
+
+
+@pytest.mark.fault(1, 8, 17, 34)
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_input_of_the_corpus_keeps_the_promises(target: str) -> None:
+    inputs = sorted((CORPUS / target).iterdir())
+    assert inputs
+    for each in inputs:
+        try:
+            TARGETS[target](each.read_bytes())
+        except Exception as error:
+            raise AssertionError(f"{each.relative_to(ROOT)} breaks a promise") from error
+
+
+@pytest.mark.fault(1, 8, 17, 34)
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_second_of_coverage_guided_fuzzing_breaks_no_promise(target: str, tmp_path: Path) -> None:
+    try:
+        done = fuzz(target, "-max_total_time=1", SEED, found=tmp_path)
+    except EnvironmentFailed as failed:
+        pytest.skip(f"no atheris on this machine, the corpus alone was run: {str(failed)[-200:]}")
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "DONE" in done.stderr
+
+
+def test_no_target_and_no_dialect_is_left_out() -> None:
+    assert {folder.name for folder in CORPUS.iterdir()} == TARGETS.keys()
+    assert set(DIALECTS) == set(get_args(settings.Dialect))
+
+
+def test_what_is_fuzzed_has_the_apps_own_msgspec() -> None:
+    (pin,) = (line for line in (FUZZ / "requirements.txt").read_text().splitlines() if "msgspec==" in line)
+    assert pin in (ROOT / "requirements.txt").read_text().splitlines()
