@@ -19,7 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result
 from errors import BadAnswer, Fault
 from scoring import observed
 from scoring.breaker import Breaker, Pass, Sign
-from scoring.cases import LEFT_ALONE, Action, Case
+from scoring.cases import LEFT_ALONE, SILENT, Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import AnswerUnusable, Results
 from scoring.dialects.answers import decode_answer
@@ -213,7 +213,7 @@ class Sender:
                 sent = Sent(replace(sent.verdict, action=Action.STOP))
             else:
                 sent = self._post(parcel, call, (*met, sent.verdict.case), fresh=True)
-        silenced = sent.verdict.case.fault is Fault.SILENT and not call.deadline.left()
+        silenced = sent.verdict.case is SILENT and not call.deadline.left()
         if silenced and call.last is not None:
             # It was our own deadline that cut this one short: what the service last said stands.
             return Sent(replace(call.last, action=Action.STOP))

@@ -1,6 +1,6 @@
 """What an answer or a fault of a web service means for the rows that were sent. Pure.
 
-`judge` walks the table of scoring/cases.py from the top and stops at the first row that matches.
+`judge` walks the table of scoring/cases.py from the top and stops at the first line that matches.
 """
 
 import json
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from errors import Failure, Fault
-from scoring.cases import CASES, MODEL_REASON, MODEL_STATUS, Action, Case
+from scoring.cases import MODEL_REASON, MODEL_STATUS, RULES, UNKNOWN, Action, Case, Rule
 
 # The nth wait is FIRST_WAIT_S · 2ⁿ⁻¹, at most LONGEST_WAIT_S, of which the upper half is random. A longer
 # Retry-After is cut to LONGEST_WAIT_S too: one of a day must not outlive the call (fault 12).
@@ -89,7 +89,7 @@ def judge(outcome: Outcome, met: Collection[Case] = (), *, rows: int = 2) -> Ver
         rows: how many rows were sent; one cannot be split.
     """
     codes = _codes(outcome)
-    case = next(case for case in CASES if _matches(case, outcome, codes))
+    case = rule_of(outcome, codes).case
     action = case.action
     if case.times and sum(earlier is case for earlier in met) >= case.times:
         action = case.then
@@ -97,6 +97,11 @@ def judge(outcome: Outcome, met: Collection[Case] = (), *, rows: int = 2) -> Ver
         action = case.alone
     headers = outcome.headers if isinstance(outcome, Reply) else {}
     return Verdict(case, action, _seen(outcome, codes), _status(outcome), _retry_after(headers))
+
+
+def rule_of(outcome: Outcome, codes: Collection[str]) -> Rule:
+    """Find the line of the table that an outcome falls under; `codes` are those of its body."""
+    return next(rule for rule in RULES if _matches(rule, outcome, codes))
 
 
 def wait_s(verdict: Verdict, attempt: int, random: Callable[[], float]) -> float:
@@ -126,23 +131,23 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _matches(case: Case, outcome: Outcome, codes: Collection[str]) -> bool:
+def _matches(rule: Rule, outcome: Outcome, codes: Collection[str]) -> bool:
     match outcome:
         case Trouble(fault):
-            return case.fault is fault or case is CASES[-1]
+            return rule.fault is fault or rule.case is UNKNOWN
         case InnerError():
-            return case.inner
-    if case.fault or case.inner:
+            return rule.inner
+    if rule.fault or rule.inner:
         return False
-    if case.statuses and outcome.status not in case.statuses:
+    if rule.statuses and outcome.status not in rule.statuses:
         return False
-    if case.model_statuses and _model_status(outcome) not in case.model_statuses:
+    if rule.model_statuses and _model_status(outcome) not in rule.model_statuses:
         return False
-    if case.reasons and outcome.headers.get(MODEL_REASON) not in case.reasons:
+    if rule.reasons and outcome.headers.get(MODEL_REASON) not in rule.reasons:
         return False
-    if case.header and case.header not in outcome.headers:
+    if rule.header and rule.header not in outcome.headers:
         return False
-    return not case.codes or any(code in case.codes for code in codes)
+    return not rule.codes or any(code in rule.codes for code in codes)
 
 
 def _model_status(reply: Reply) -> int:

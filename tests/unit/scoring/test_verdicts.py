@@ -1,4 +1,4 @@
-"""The table of verdicts, row by row: what an answer or a fault means for the rows that were sent."""
+"""The table of verdicts, line by line: what an answer or a fault means for the rows that were sent."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from errors import (
     Throttled,
     TooLarge,
 )
-from scoring.cases import CASES, LEFT_ALONE, MODEL_REASON, MODEL_STATUS, RUN_FAILED, Action
+from scoring.cases import ANSWERED, MODEL_REASON, MODEL_STATUS, RULES, RUN_FAILED, Action
 from scoring.verdicts import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
@@ -27,7 +27,9 @@ from scoring.verdicts import (
     Reply,
     Trouble,
     Verdict,
+    _codes,
     judge,
+    rule_of,
     wait_s,
 )
 
@@ -143,12 +145,12 @@ def test_the_table(row: Row) -> None:
 
 
 def test_every_row_of_the_table_is_tried_here() -> None:
-    tried = {id(judge(row.outcome).case) for row in ROWS}
-    assert [case.said for case in CASES if id(case) not in tried] == []
+    tried = {id(rule_of(row.outcome, _codes(row.outcome))) for row in ROWS}
+    assert [rule for rule in RULES if id(rule) not in tried] == []
 
 
 def test_every_row_of_the_table_names_its_source() -> None:
-    assert all(case.source for case in (*CASES, LEFT_ALONE))
+    assert all(rule.source for rule in RULES)
 
 
 KNOWN = {200, 400, 401, 403, 404, 408, 409, 413, 415, 422, 424, 429, 500, 502, 503, 504}
@@ -266,7 +268,7 @@ def test_any_retry_after_is_survived(text: str, date: str) -> None:
 def test_waits_grow_to_a_cap_with_jitter_and_are_never_shorter_than_asked(
     attempt: int, chance: float, asked: float | None
 ) -> None:
-    verdict = Verdict(CASES[0], RETRY, retry_after=asked)
+    verdict = Verdict(ANSWERED, RETRY, retry_after=asked)
     wait = wait_s(verdict, attempt, lambda: chance)
     if asked is None:
         whole = min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S)
