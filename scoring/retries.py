@@ -93,7 +93,7 @@ class Call:
         deadline: of the call.
         request_id: begins the id of every request; made up where it is none that the service takes.
         over: set when nobody waits for the call any more.
-        last: the latest verdict that was not the deadline's own doing.
+        last: the latest verdict that waiting could have mended, and that was not the deadline's own doing.
     """
 
     deadline: Deadline
@@ -217,7 +217,7 @@ class Sender:
         if silenced and call.last is not None:
             # It was our own deadline that cut this one short: what the service last said stands.
             return Sent(replace(call.last, action=Action.STOP))
-        if sent.verdict.action is not Action.DONE:
+        if sent.verdict.case.failure.transient:
             call.last = sent.verdict
         return sent
 

@@ -12,7 +12,7 @@ scoring is taken to be free of side effects (statement 36 of facts/azureml.md).
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -238,7 +238,7 @@ class _Search:
     def _await_one(self) -> None:
         done, _ = wait(self._sent, timeout=self._call.deadline.left(), return_when=FIRST_COMPLETED)
         if not done:
-            raise self._out_of_time()
+            raise self._out_of_time(self._sent)
         for future in done:
             self._settle(self._sent.pop(future), future.result())
 
@@ -306,11 +306,12 @@ class _Search:
         body = self._payload.write([row])
         parcel = self._parcel([row], body, (), Allowance(self._scorer.settings.attempts))
         future = self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)
-        try:
-            sent = future.result(self._call.deadline.left())
-        except TimeoutError:
+        wait([future], timeout=self._call.deadline.left())
+        if not future.done():
+            failure = self._out_of_time([future])
             future.cancel()
-            raise self._out_of_time() from None
+            raise failure
+        sent = future.result()
         if sent.results is None and sent.verdict.action is Action.BLAME:
             raise self._all_refused(sent.verdict)
         if sent.results is None:
@@ -322,11 +323,11 @@ class _Search:
             return verdict.failure(whom)
         return BadAnswer(f"{whom}: {verdict.message}, whichever entity is sent. {_NOT_ROWS}")
 
-    def _out_of_time(self) -> Failure:
+    def _out_of_time(self, sent: Iterable[Future[Sent]]) -> Failure:
         whom = self._scorer.sender.whom
         if self._call.last is not None:
             return self._call.last.failure(whom)
-        if any(future.running() or future.done() for future in self._sent):
+        if any(future.running() or future.done() for future in sent):
             return Silence(
                 f"{whom}: no answer before the deadline. Raise deadline_s, or lower batch_rows.",
                 retry_after=LONGEST_WAIT_S,

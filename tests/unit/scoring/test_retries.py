@@ -128,6 +128,20 @@ def test_an_attempt_that_our_own_deadline_cut_short_does_not_hide_what_the_servi
     assert isinstance(failure(send(ScriptedWire(cut), clock)), Silence)
 
 
+def test_a_refusal_of_rows_is_not_what_stands_when_our_deadline_cuts_the_next_attempt(clock: Clock) -> None:
+    call = Call(clock.deadline(200), "call")
+    plan = payload()
+    parcel = Parcel(plan.write(ROWS), 2, lambda answer: plan.read(answer, ROWS), (), Allowance(100))
+
+    def cut(_: object) -> Outcome:
+        clock.now += 1000
+        return Trouble(Fault.SILENT)
+
+    sender = sender_of(ScriptedWire(Reply(400), cut), clock)
+    assert sender.send(parcel, call).verdict.action is Action.BLAME
+    assert isinstance(failure(sender.send(parcel, call)), Silence)
+
+
 @pytest.mark.statement("azureml-33")
 @pytest.mark.parametrize("slow", [Reply(408), Reply(504), Trouble(Fault.SILENT), behind(504)])
 def test_too_slow_twice_asks_for_halves(clock: Clock, slow: Outcome) -> None:

@@ -419,6 +419,27 @@ def test_at_the_deadline_the_last_verdict_decides(
         score(scorer_of(ScriptedWire(said, held(gate))), 10, seconds=0.1)
 
 
+@pytest.mark.statement("azureml-40")
+@pytest.mark.parametrize("said", [Reply(400), Reply(413)], ids=["400", "413"])
+def test_a_search_for_bad_rows_that_the_deadline_ends_blames_nobody(
+    scorer_of: Scorers, gate: threading.Event, said: Outcome
+) -> None:
+    def first_refused_then_held(sent: list[list[object]]) -> Outcome:
+        return said if len(sent) == 10 else held(gate)(sent)  # type: ignore[operator]  # it is a function
+
+    with pytest.raises(Silence, match="no answer before the deadline"):
+        score(scorer_of(ScriptedWire(first_refused_then_held)), 10, seconds=0.1)
+
+
+def test_a_known_good_row_that_gets_no_answer_in_time_blames_nobody(
+    scorer_of: Scorers, gate: threading.Event
+) -> None:
+    one = scorer_of(ScriptedWire(scores, Reply(400), held(gate)))
+    score(one, [[7]])
+    with pytest.raises(Silence, match="no answer before the deadline"):
+        score(one, [[1]], seconds=0.1)
+
+
 def test_a_call_that_fails_leaves_no_lane_waiting_to_try_again() -> None:
     model = ModelSettings.model_validate({"url": "https://ml.example/", "key": "k", "features": ["x"]})
     asked = threading.Event()
