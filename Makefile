@@ -40,6 +40,9 @@ serve: PORT = 7071
 serve: setup ## the app with your settings at PORT=7071; KEYS=1 checks function keys and prints one
 	@$(PY) -m local.serve --app . --port '$(PORT)' $(if $(KEYS),--enable-auth)
 
+doctor: setup ## your settings against the live world: what is right, what is wrong, what to do
+	@$(PY) -m local.doctor
+
 azurite: PORT = 10000
 azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next two
 	@$(PY) -m local.azurite --port '$(PORT)'

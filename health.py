@@ -4,28 +4,22 @@
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sized
 from functools import partial
 
 import azure.functions as func
-import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from answers import answered, json_answer
-from errors import Failure, SettingsWrong
-from scoring import golden, models
+from checks import Check, checked
+from errors import SettingsWrong
+from scoring import models
+from scoring import probe as scoring_probe
 from settings import Settings, settings
-from storage import open_container
+from storage import open_container, probe_container
+from training_export import probe as training_probe
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing that was looked at; `detail` says what is, or what to do."""
-
-    check: str
-    ok: bool
-    detail: str
 
 
 @blueprint.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -39,39 +33,44 @@ async def health(req: Request) -> Response:
 async def ready(req: Request) -> Response:
     """GET /api/health/ready: whether settings, storage, every model's contract and service are in order.
 
-    `?deep=1` also replays every model's golden rows at its endpoint.
+    `?deep=1` asks the world too, as the app itself: whether storage and queue can be written, the node with
+    its token and pipes, every model's endpoint. `make doctor` makes the same checks as whoever calls it.
     """
     return await answered(req, _ready(deep=req.query_params.get("deep") == "1"))
 
 
 async def _ready(*, deep: bool) -> Response:
-    checks = await asyncio.to_thread(lambda: list(_checks(deep=deep)))
-    ok = all(check.ok for check in checks)
-    return json_answer(200 if ok else 503, {"ready": ok, "checks": checks})
+    found = await asyncio.to_thread(lambda: list(checks(deep=deep)))
+    ok = all(check.ok for check in found)
+    return json_answer(200 if ok else 503, {"ready": ok, "checks": found})
 
 
-def _checks(*, deep: bool) -> Iterator[Check]:
+def checks(*, deep: bool) -> Iterator[Check]:
+    """Look at one thing after the other; `deep` at those that cost the world a request."""
     try:
         given, found = settings(), models.all_models()
     except SettingsWrong as wrong:
         yield from (Check("settings", False, problem) for problem in wrong.problems)
         return
-    yield Check("settings", True, f"{len(given.models)} models, {len(given.exports)} exports")
-    yield _checked("storage", lambda: _storage(given))
+    yield Check("settings", True, f"{_counted(given.models, 'model')}, {_counted(given.exports, 'export')}")
+    yield checked("storage", lambda: _storage(given, deep=deep))
+    if deep and given.exports:
+        yield from training_probe.checks(given)
     for name, model in found.items():
-        yield _checked(f"model {name}", partial(models.readiness, model))
-        yield _checked(f"web service of {name}", partial(models.service_readiness, model))
+        yield checked(f"model {name}", partial(models.readiness, model))
+        yield checked(f"web service of {name}", partial(models.service_readiness, model))
         if deep:
-            yield _checked(f"golden rows of {name}", partial(golden.readiness, model, models.container()))
+            yield from scoring_probe.checks(model, models.container())
 
 
-def _storage(given: Settings) -> str:
-    open_container(given.storage, retries=0, timeout_s=5).read("latest/none.json")
+def _storage(given: Settings, *, deep: bool) -> str:
+    container = open_container(given.storage, retries=0, timeout_s=5)
+    if deep:
+        probe_container(container)
+        return f"the container {given.storage.container} can be written and read"
+    container.read("latest/none.json")
     return f"the container {given.storage.container} answers"
 
 
-def _checked(name: str, look: Callable[[], str]) -> Check:
-    try:
-        return Check(name, True, look())
-    except Failure as failure:
-        return Check(name, False, failure.detail)
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

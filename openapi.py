@@ -15,6 +15,7 @@ import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from answers import PROBLEM, answered, json_answer
+from checks import Check
 from contract.documents import Adoption, Golden, Latest, Manifest
 from contract.drift import Drift
 from errors import (
@@ -36,7 +37,6 @@ from errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from health import Check
 from scoring.functions import Adopt
 from scoring.golden import Kept
 from training_export.exports import Move

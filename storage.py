@@ -8,6 +8,7 @@ did not hold, so that no caller can forget the case.
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from errors import Failure, Fault, StorageDown, StorageRefused, azure_fault
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.storage.blob import ContainerClient
+    from azure.storage.queue import QueueClient, QueueMessage
 
     from settings import StorageSettings
 
@@ -81,6 +83,12 @@ def adoption_blob(model: str) -> str:
 
 
 GOLDEN_PREFIX = "golden/"
+
+# Where it is tried whether blobs can be written; nothing stays there.
+PROBE_PREFIX = "probes/"
+# How long a probe of the queue stays unseen, and how long an answer to it may take.
+UNSEEN_S = 300
+PROBE_S = 5
 
 
 def golden_blob(model: str, version: str) -> str:
@@ -333,30 +341,70 @@ def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
 
     The message is base64, which is what the queue trigger expects by default (facts/functions.md §3.7).
     """
+    queue = _export_queue(settings)
+
+    def send(message: str) -> None:
+        encoded = base64.b64encode(message.encode()).decode()
+        with _told(f"the queue {EXPORT_QUEUE}"):
+            _sent(queue, encoded)
+
+    return send
+
+
+def probe_export_queue(settings: StorageSettings) -> None:
+    """Write a message that nobody gets to see, and take it back.
+
+    Should it not be taken back, it ends a second before it could be seen.
+
+    Raises:
+        StorageDown, StorageRefused: the queue cannot be written.
+    """
+    queue = _export_queue(settings, retry_total=0, connection_timeout=PROBE_S, read_timeout=PROBE_S)
+    with _told(f"the queue {EXPORT_QUEUE}"):
+        hidden = _sent(queue, "", visibility_timeout=UNSEEN_S, time_to_live=UNSEEN_S + 1)
+        queue.delete_message(hidden)
+
+
+def probe_container(container: Container) -> None:
+    """Write a blob, read it and remove it; the container is made where there is none, as an export would.
+
+    Raises:
+        StorageDown, StorageRefused: one of them cannot be done.
+    """
+    name = f"{PROBE_PREFIX}{uuid.uuid4().hex}.json"
+    container.ensure()
+    container.create(name, b"{}")
+    try:
+        container.read(name)
+    finally:
+        container.delete(name)
+
+
+def _export_queue(settings: StorageSettings, **options: Any) -> QueueClient:
     from azure.storage.queue import QueueServiceClient
 
     connection_string = _connection_string(settings)
     if connection_string:
         with _told("the account"):
-            service = QueueServiceClient.from_connection_string(connection_string)
+            service = QueueServiceClient.from_connection_string(connection_string, **options)
     elif settings.queue_service_uri:
-        service = QueueServiceClient(settings.queue_service_uri, credential=app_identity(settings.client_id))
+        service = QueueServiceClient(
+            settings.queue_service_uri, credential=app_identity(settings.client_id), **options
+        )
     else:
         raise StorageRefused(_NO_ACCOUNT)
-    queue = service.get_queue_client(EXPORT_QUEUE)
+    return service.get_queue_client(EXPORT_QUEUE)
 
-    def send(message: str) -> None:
-        encoded = base64.b64encode(message.encode()).decode()
-        with _told(f"the queue {EXPORT_QUEUE}"):
-            try:
-                queue.send_message(encoded)
-            except Exception as error:
-                if azure_fault(error) is not Fault.ABSENT:
-                    raise
-                _unless_conflict(queue.create_queue)
-                queue.send_message(encoded)
 
-    return send
+def _sent(queue: QueueClient, content: str, **options: Any) -> QueueMessage:
+    """Put a message on the queue, which is made where there is none."""
+    try:
+        return queue.send_message(content, **options)
+    except Exception as error:
+        if azure_fault(error) is not Fault.ABSENT:
+            raise
+        _unless_conflict(queue.create_queue)
+        return queue.send_message(content, **options)
 
 
 def app_identity(client_id: str) -> TokenCredential:

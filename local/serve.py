@@ -15,12 +15,22 @@ from settings import load_settings
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def read_settings() -> None:
+    """Take local.settings.json into the environment, which goes before it, and check all settings.
+
+    Raises:
+        SettingsWrong: with every problem found.
+        CannotStart: local.settings.json cannot be read.
+    """
+    for name, value in read_local_settings(ROOT).values.items():
+        os.environ.setdefault(name, value)
+    load_settings()
+
+
 def main() -> int:
     """Check the settings, then serve; 2 where they are wrong, each named on a line of its own."""
     try:
-        for name, value in read_local_settings(ROOT).values.items():
-            os.environ.setdefault(name, value)
-        load_settings()
+        read_settings()
     except SettingsWrong as wrong:
         print("The settings are wrong:", *wrong.problems, sep="\n  ", file=sys.stderr)
         return 2

@@ -119,20 +119,6 @@ def prove(model: Model, candidate: Adopted, container: Container, deadline: Dead
     return len(rows)
 
 
-def readiness(model: Model, container: Container) -> str:
-    """Say in a line whether the endpoint still answers the golden rows as the model was trained to.
-
-    Raises:
-        Failure: it does not, or it cannot be asked.
-    """
-    deadline = Deadline.after(model.settings.deadline_s)
-    adopted = model.adopted(deadline)
-    if adopted is None:
-        return "no contract, hence no golden rows"
-    rows = prove(model, adopted, container, deadline)
-    return f"{rows} golden rows of {adopted.version} are answered as trained" if rows else _none(model)
-
-
 def differences(golden: Golden, answers: Sequence[Scores | RowRefused], model: Model) -> Iterator[Difference]:
     """Compare what the endpoint answers with the trained model's own predictions, row by row."""
     slack = 0.5 * 10.0**-model.settings.decimals if model.settings.decimals >= 0 else 0.0
@@ -233,7 +219,3 @@ def _refused(model: Model, version: str, rows: int, features: int, found: Sequen
         entities=[d.id for d in found if d.id],
         entity_count=len(found),
     )
-
-
-def _none(model: Model) -> str:
-    return f"training stored no golden rows: PUT /api/models/{model.name}/golden"

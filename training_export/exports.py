@@ -13,7 +13,7 @@ from contract.differences import differences
 from contract.documents import Latest, Manifest, decode
 from contract.drift import drifts
 from errors import Failure, InvalidRequest, NotFound
-from settings import ExportSettings, SesamSettings, host_storage, settings
+from settings import ExportSettings, host_storage, settings
 from storage import BlobContainer, app_identity, open_container, open_export_queue
 from telemetry import warn
 from training_export import observed
@@ -114,6 +114,13 @@ def manifest(name: str, version: str) -> Manifest:
     return _versions(name).manifest(version)
 
 
+def latest(name: str) -> Manifest | None:
+    """Give the manifest of the version that training reads; None before the first one."""
+    versions = _versions(name)
+    found = versions.latest()
+    return versions.find(found.version) if found else None
+
+
 def compare(name: str, version: str, other: str) -> dict[str, Any]:
     """Say how a version differs from another one, in words and in how far each column has moved."""
     versions = _versions(name)
@@ -153,7 +160,7 @@ def _export(name: str) -> Export:
     return Export(
         name=name,
         settings=_settings_of(name),
-        node=_node(given.sesam),
+        node=node(),
         versions=_versions(name),
         record=RunRecord(_container(), name, _now),
         monotonic=time.monotonic,
@@ -197,5 +204,6 @@ def _queue() -> Callable[[str], None]:
     return open_export_queue(host_storage())
 
 
-def _node(given: SesamSettings) -> SesamNode:
-    return SesamNode(given, time.monotonic)
+def node() -> SesamNode:
+    """Give the node of the settings."""
+    return SesamNode(settings().sesam, time.monotonic)

@@ -92,9 +92,24 @@ class SesamNode:
         except (SnapshotFailed, HTTPError, OSError, ValueError, TypeError, AttributeError) as error:
             return PipeFacts(note=f"GET {path} gave nothing to go by ({type(error).__name__})")
 
+    def health(self) -> None:
+        """Ask the node whether it is well. Who we are is another question: 401 and 403 will do.
+
+        Raises:
+            NodeRefused, NodeUnavailable: it is not well, or is no node.
+        """
+        path = "/api/health"
+        with cut_at(self._monotonic() + PIPE_DEADLINE_S), self._get(path, PIPE_DEADLINE_S) as answer:
+            if answer.status_code == 404:
+                raise NodeRefused(f"GET {self.host}{path} answered 404: set sesam.url to the node's address.")
+            if answer.status_code not in (200, 401, 403):
+                raise _refusal(answer, path, "", self._jwt)
+
     @contextmanager
-    def published(self, pipe: str, *, allow_unframed: bool = False) -> Iterator[Published]:
-        """Open the pipe's CSV publisher.
+    def published(
+        self, pipe: str, *, allow_unframed: bool = False, limit: int | None = None
+    ) -> Iterator[Published]:
+        """Open the pipe's CSV publisher; `limit` asks for so many rows only (§3.2).
 
         Raises:
             NodeRefused: at once, for what waiting cannot mend; NodeUnavailable: for what it can. Reading
@@ -104,7 +119,7 @@ class SesamNode:
         with (
             telemetry.DOWNLOAD.open(),
             cut_at(self._monotonic() + DEADLINE_S) as exchange,
-            self._get(path, READ_S) as answer,
+            self._get(path, READ_S, {} if limit is None else {"limit": str(limit)}) as answer,
         ):
             if answer.status_code != 200:
                 raise _refusal(answer, path, pipe, self._jwt)
@@ -114,10 +129,13 @@ class SesamNode:
             headers = {k: v for k, v in answer.headers.items() if k.lower().startswith("x-dataset-")}
             yield Published(headers, _decoded(answer, _body(answer, exchange, path)))
 
-    def _get(self, path: str, read_s: float) -> requests.Response:
+    def _get(
+        self, path: str, read_s: float, parameters: Mapping[str, str] | None = None
+    ) -> requests.Response:
         try:
             return self._session.get(
                 self._base + path,
+                params=parameters,
                 headers={"Accept-Encoding": "identity", "Accept": "text/csv, application/json"},
                 auth=self._authorize,
                 stream=True,
@@ -163,7 +181,8 @@ def _refusal(answer: requests.Response, path: str, pipe: str, jwt: str) -> Snaps
         )
     if status == 404:
         return NodeRefused(
-            f"The node answered 404 to GET {path}: there is no pipe {pipe}, or its sink is no csv_endpoint."
+            f"The node answered 404 to GET {path}: there is no pipe {pipe}, or its sink is no "
+            "csv_endpoint. Check the export's pipe."
         )
     if 300 <= status < 400:
         return NodeRefused(
@@ -173,13 +192,32 @@ def _refusal(answer: requests.Response, path: str, pipe: str, jwt: str) -> Snaps
 
 
 def _about_token(jwt: str) -> str:
-    try:
-        payload = jwt.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        expires = datetime.fromtimestamp(float(claims["exp"]), UTC)
-    except (IndexError, ValueError, KeyError, TypeError, OverflowError, OSError):
+    expires = expiry(jwt)
+    if expires is None:
         return "Its expiry cannot be read: is it a Sesam token?"
     return f"Its expiry (exp) is {expires:%Y-%m-%dT%H:%M:%SZ}."
+
+
+def expiry(jwt: str) -> datetime | None:
+    """Read when a token ends; None where it does not say."""
+    try:
+        return datetime.fromtimestamp(float(_claims(jwt)["exp"]), UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None
+
+
+def is_token(jwt: str) -> bool:
+    """Say whether a text is a JSON Web Token at all; its signature is the node's business."""
+    try:
+        return isinstance(_claims(jwt), dict)
+    except ValueError:
+        return False
+
+
+def _claims(jwt: str) -> Any:
+    """Read a token's claims. Raises ValueError."""
+    _, payload, *_ = f"{jwt}.".split(".")
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
 def _refuse_other_content(answer: requests.Response, path: str) -> None:

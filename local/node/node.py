@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import batched
+from itertools import batched, islice
 from typing import Any
 
 import jwt
@@ -154,9 +154,9 @@ class Node:
                 return number
         raise ConfigurationError(f"after {most_rounds} rounds the pipes still make changes: a loop")
 
-    def publish(self, pipe: Config) -> Iterator[bytes]:
+    def publish(self, pipe: Config, limit: int | None = None) -> Iterator[bytes]:
         """Give a publisher's CSV in pieces; the pipe's transforms run while it is read."""
-        yield from csv_chunks(self.transformed(pipe), sink(pipe))
+        yield from csv_chunks(islice(self.transformed(pipe), limit), sink(pipe))
 
     def transformed(self, pipe: Config) -> Iterator[Entity]:
         """Give what a pipe's transforms make of its whole source, as it would enter the sink."""

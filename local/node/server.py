@@ -132,7 +132,7 @@ class _Api:
         target = sink(pipe)
         if target["type"] != "csv_endpoint":
             raise web.HTTPNotFound(text=f"The pipe {pipe['_id']} publishes no CSV")
-        chunks = self._node.publish(pipe)
+        chunks = self._node.publish(pipe, _limit(request))
         try:
             first = next(chunks, b"")
         except (TransformFailed, ConfigurationError) as error:
@@ -166,3 +166,8 @@ class _Api:
             return self._node.pipe(request.match_info["pipe"])
         except ConfigurationError as error:
             raise web.HTTPNotFound(text=str(error)) from None
+
+
+def _limit(request: web.Request) -> int | None:
+    given = request.query.get("limit", "")
+    return int(given) if given.isdecimal() else None

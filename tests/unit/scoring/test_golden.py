@@ -10,8 +10,8 @@ import pytest
 from contract.contract import Column, Contract
 from contract.documents import Golden, Manifest, encode
 from contract.features import Encoder, Row
-from errors import Conflict, EntitiesDoNotFit, Failure, InvalidRequest, NotFound, ServiceDown
-from scoring import golden
+from errors import BadAnswer, Conflict, EntitiesDoNotFit, Failure, InvalidRequest, NotFound, ServiceDown
+from scoring import golden, probe
 from scoring.adoption import adopt
 from scoring.batch import Model, Scores
 from scoring.contracts import Contracts
@@ -121,10 +121,17 @@ def test_a_model_that_answers_as_it_was_trained_to_adopts_the_version() -> None:
     assert world.keep() == golden.Kept(VERSION, 3)
     assert world.adopt() == VERSION
     assert world.sent == [[1, 84], [5, None], [2, 2]]
-    assert (
-        golden.readiness(world.model, world.container)
-        == f"3 golden rows of {VERSION} are answered as trained"
-    )
+    assert told(world) == {
+        "endpoint": (True, "it answers and lets us in: 3 rows scored"),
+        "dialect": (True, "classic: one result for each row"),
+        "golden rows": (True, f"3 golden rows of {VERSION} are answered as trained"),
+    }
+
+
+def told(world: World) -> dict[str, tuple[bool, str]]:
+    """What a look at the endpoint tells, by what was looked at."""
+    checks = list(probe.checks(world.model, world.container))
+    return {check.check.removesuffix(" of churn"): (check.ok, check.detail) for check in checks}
 
 
 def test_two_features_swapped_in_the_deployed_model_are_refused_naming_row_and_difference() -> None:
@@ -213,7 +220,64 @@ def test_an_endpoint_that_cannot_be_asked_proves_nothing_and_nothing_is_adopted(
 def test_without_golden_rows_a_version_is_adopted_on_trust_and_readiness_says_so() -> None:
     world = World(swapped)
     assert world.adopt() == VERSION
-    assert "PUT /api/models/churn/golden" in golden.readiness(world.model, world.container)
+    assert world.sent == []
+    ok, detail = told(world)["golden rows"]
+    assert ok
+    assert "PUT /api/models/churn/golden" in detail
+
+
+def test_without_golden_rows_the_endpoint_is_asked_with_a_row_made_up_from_the_contract() -> None:
+    world = World()
+    world.adopt()
+    assert [ok for ok, _ in told(world).values()] == [True, True, True]
+    assert world.sent == [[0, None]]
+
+
+def test_a_row_made_up_from_a_contract_fits_it() -> None:
+    columns = (
+        Column(name="City", type="string", categories=("Bergen", "Oslo")),
+        Column(name="Note", type="string"),
+        Column(name="Since", type="datetime", minimum="2026-01-02T03:04:05Z", maximum="2026-01-02T03:04:05Z"),
+        Column(name="Born", type="date", nullable=True),
+        Column(name="Big", type="integer", minimum=10**15, maximum=10**15),
+        Column(name="Spend", type="number", minimum=-1.5, maximum=2.0),
+        Column(name="Left", type="boolean"),
+    )
+    contract = Contract(schema_version=1, label="", columns=columns)
+    encoded = Encoder(contract).encode(probe.sample(contract, contract.features))
+    assert encoded.outside == ()
+    assert encoded.row[0] == "Bergen"
+
+
+def test_an_endpoint_that_does_not_speak_the_dialect_is_told_from_one_that_is_not_there() -> None:
+    def nonsense(row: Row) -> Scores:
+        raise BadAnswer("no Results in the answer. Check dialect.")
+
+    def down(row: Row) -> Scores:
+        raise ServiceDown("no connection")
+
+    def refusing(row: Row) -> RowRefused:
+        return RowRefused(422, "bad row")
+
+    world = World()
+    world.adopt()
+    world.answer = nonsense
+    assert told(world) == {
+        "endpoint": (True, "it answers"),
+        "dialect": (False, "no Results in the answer. Check dialect."),
+    }
+    world.answer = down
+    assert told(world) == {"endpoint": (False, "no connection")}
+    world.answer = refusing
+    ok, detail = told(world)["dialect"]
+    assert not ok
+    assert "golden rows" in detail
+
+
+def test_a_model_that_has_adopted_nothing_is_told_of_and_its_endpoint_not_asked() -> None:
+    world = World()
+    assert told(world).keys() == {"endpoint"}
+    assert not told(world)["endpoint"][0]
     assert world.sent == []
 
 
@@ -222,8 +286,9 @@ def test_a_model_that_drifts_off_after_its_adoption_is_found_by_readiness() -> N
     world.keep()
     world.adopt()
     world.answer = swapped
-    with pytest.raises(Conflict, match="2 of 3 golden rows"):
-        golden.readiness(world.model, world.container)
+    found = told(world)
+    assert [ok for ok, _ in found.values()] == [True, True, False]
+    assert "2 of 3 golden rows" in found["golden rows"][1]
 
 
 def test_later_rows_take_the_place_of_earlier_ones() -> None:
