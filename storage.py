@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from errors import Failure, Fault, StorageDown, StorageRefused, azure_fault
@@ -94,6 +94,16 @@ PROBE_S = 5
 def golden_blob(model: str, version: str) -> str:
     """Name the golden rows of a model and version."""
     return f"{GOLDEN_PREFIX}{model}/{version}.json"
+
+
+def observed_prefix(model: str, day: date) -> str:
+    """Name the folder of what scoring saw of a model's entities in one day, UTC."""
+    return f"observed/{model}/{day:%Y/%m/%d}/"
+
+
+def observed_blob(model: str, moment: datetime, id: str) -> str:
+    """Name what one process saw of a model's entities until a moment, UTC."""
+    return f"{observed_prefix(model, moment)}{moment:%H}/{id}.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,13 @@ def drift_of(old: ColumnFacts, new: ColumnFacts) -> Drift | None:
 
 def population_stability_index(old: Counts, new: Counts) -> float:
     """Give the index of two samples counted in the same bins."""
+    return sum(index_parts(old, new))
+
+
+def index_parts(old: Counts, new: Counts) -> list[float]:
+    """Give what each bin adds to the index."""
     pairs = zip(_shares(old, 0.5), _shares(new, 0.5), strict=True)
-    return sum((after - before) * math.log(after / before) for before, after in pairs)
+    return [(after - before) * math.log(after / before) for before, after in pairs]
 
 
 def jensen_shannon_distance(old: Counts, new: Counts) -> float:
@@ -115,19 +120,26 @@ def _below(histogram: Histogram, cut: float) -> int:
 
 
 def _joined(cells: Sequence[tuple[int, int]], rows: int) -> Iterator[tuple[int, int]]:
-    """Join neighbours until each holds its share of the old rows; what lies beyond stays apart."""
+    for start, stop in groups(cells, rows):
+        yield sum(old for old, _ in cells[start:stop]), sum(new for _, new in cells[start:stop])
+
+
+def groups(cells: Sequence[tuple[int, int]], rows: int) -> Iterator[tuple[int, int]]:
+    """Join neighbours until each holds its share of the old rows; what lies beyond stays apart.
+
+    Gives where each group starts and stops. `cells` are counts, old and new, of ranges in order.
+    """
     known = [at for at, (old, _) in enumerate(cells) if old]
     start, stop = (known[0], known[-1] + 1) if known else (0, 0)
-    yield from _all(cells[:start])
-    first = start
+    if start:
+        yield 0, start
+    first, held = start, 0
     for at in range(start, stop):
-        if sum(old for old, _ in cells[first : at + 1]) >= FEWEST_OF_A_RANGE * rows:
-            yield from _all(cells[first : at + 1])
-            first = at + 1
-    yield from _all(cells[first:stop])
-    yield from _all(cells[stop:])
-
-
-def _all(cells: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    if cells:
-        yield sum(old for old, _ in cells), sum(new for _, new in cells)
+        held += cells[at][0]
+        if held >= FEWEST_OF_A_RANGE * rows:
+            yield first, at + 1
+            first, held = at + 1, 0
+    if first < stop:
+        yield first, stop
+    if stop < len(cells):
+        yield stop, len(cells)

@@ -43,6 +43,17 @@ class SendRows(Protocol):
         """
 
 
+class Observe(Protocol):
+    """Takes note of rows that were scored, for scoring/drift.py; returns at once and never fails."""
+
+    def __call__(self, version: str, columns: Sequence[str], rows: Sequence[Row], outside: int) -> None:
+        """Note rows of these columns, encoded through a version; so many of them lie outside it."""
+
+
+def unobserved(version: str, columns: Sequence[str], rows: Sequence[Row], outside: int) -> None:
+    """Take note of nothing: there is no version to compare with."""
+
+
 @dataclass(frozen=True)
 class Model:
     """One configured model with its wires, made by scoring/models.py.
@@ -53,6 +64,7 @@ class Model:
         send: its web service.
         left_alone_for: seconds for which nothing more is sent, after repeated failures.
         threads: where its calls are at work.
+        observe: is told what was scored through a contract.
     """
 
     name: str
@@ -64,6 +76,7 @@ class Model:
     send: SendRows
     left_alone_for: Callable[[], float]
     threads: ThreadPoolExecutor
+    observe: Observe = unobserved
 
 
 class Answer(NamedTuple):
@@ -112,6 +125,9 @@ def _outcomes(entities: Sequence[Entity], model: Model, deadline: Deadline) -> l
     rows = [row.row for row in encoded if isinstance(row, Encoded)]
     results = model.send(encoder, rows, deadline) if rows else []
     _refuse_refused([entities[index] for index in fits], results, model)
+    if adopted is not None and rows:
+        outside = sum(isinstance(row, Encoded) and bool(row.outside) for row in encoded)
+        model.observe(adopted.version, encoder.columns, rows, outside)
     common = _provenance(model, adopted)
     by_index = dict(zip(fits, results, strict=True))
     return [_outcome(row, by_index.get(index), common, model) for index, row in enumerate(encoded)]

@@ -5,7 +5,9 @@ neither the event loop nor another model.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import azure.functions as func
@@ -18,13 +20,18 @@ from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
 from scoring import adoption, golden, models, observed
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
+from scoring.drift import MOST_DAYS, drift
+from scoring.ending import at_the_end
 from settings import LimitSettings
 from telemetry import carried
 
 # A call ends at its deadline by itself, and tells best why; so much later it is given up.
 GRACE_S = 2.0
 
+DRIFT_OF_DAYS = 7
+
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
+at_the_end(models.finish)
 
 
 class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +58,12 @@ async def show_model(req: Request) -> Response:
     return await answered(req, _in_thread(lambda: models.describe(models.model(req.path_params["model"]))))
 
 
+@blueprint.route("models/{model}/drift", methods=["GET"])
+async def show_drift(req: Request) -> Response:
+    """GET /api/models/{model}/drift: how what was lately scored differs from the adopted version; ?days=7."""
+    return await answered(req, _drift(req))
+
+
 @blueprint.route("models/{model}/contract", methods=["PUT"])
 async def adopt_version(req: Request) -> Response:
     """PUT /api/models/{model}/contract: adopt a version."""
@@ -72,6 +85,17 @@ async def _score(req: Request) -> Response:
         answer = await _on_a_thread_of(model, deadline, lambda: score(body, model, deadline))
         told.report = answer.report
     return Response(answer.body, media_type="application/json")
+
+
+async def _drift(req: Request) -> Response:
+    model = models.model(req.path_params["model"])
+    days = req.query_params.get("days", str(DRIFT_OF_DAYS))
+    if not re.fullmatch("[1-9][0-9]?", days) or int(days) > MOST_DAYS:
+        raise InvalidRequest(f"days is a whole number from 1 to {MOST_DAYS}.")
+    now, deadline = datetime.now(UTC), _deadline(model)
+    return await _in_thread(
+        lambda: drift(model, int(days), models.contracts(), models.container(), now, deadline)
+    )
 
 
 async def _adopt(req: Request) -> Response:

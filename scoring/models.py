@@ -18,7 +18,7 @@ from contract.differences import differences
 from contract.drift import drifts
 from contract.features import Encoder, Row
 from errors import Failure, NoContract, NotFound, ServiceDown
-from scoring.batch import ERROR, OUTSIDE, PROVENANCE, Model, Scores
+from scoring.batch import ERROR, OUTSIDE, PROVENANCE, Model, Scores, unobserved
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
 from scoring.dialects import Options, SentColumn, dialect_of
@@ -27,6 +27,7 @@ from scoring.identity import identity_of
 from scoring.retries import Sender
 from scoring.rows import Payload, RowRefused, RowScorer
 from scoring.scores import scores_of
+from scoring.seen import Observer
 from settings import ModelSettings, Settings, settings
 from storage import Container, open_container
 
@@ -89,6 +90,23 @@ def container() -> Container:
 def contracts() -> Contracts:
     """Give the adoptions that this process follows."""
     return Contracts(container(), clock=time.monotonic, now=_now)
+
+
+@_once
+def observers() -> dict[str, Observer]:
+    """Give what counts the entities of each model that follows an export; filled as models are made."""
+    return {}
+
+
+@_once
+def _observing() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="observer")
+
+
+def finish() -> None:
+    """Write what scoring has seen and not yet written, at the end of the process."""
+    for observer in observers().values():
+        observer.finish()
 
 
 def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> Encoder:
@@ -227,6 +245,9 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
             r if isinstance(r, RowRefused) else dict(zip(r.names, r.values, strict=True)) for r in results
         ]
 
+    if given.contract:
+        observers()[name] = _observer(name, given)
+
     def adopted(deadline: Deadline) -> Adopted | None:
         return contracts().adopted(name, given.contract, deadline) if given.contract else None
 
@@ -240,6 +261,19 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
         send=send,
         left_alone_for=lambda: scorer.sender.breaker.closed_for,
         threads=ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix=f"{name}-call"),
+        observe=observers().get(name, unobserved),
+    )
+
+
+def _observer(name: str, given: ModelSettings) -> Observer:
+    return Observer(
+        name,
+        given.constants,
+        manifest=lambda version: contracts().manifest(given.contract, version),
+        write=lambda blob, data: container().create(blob, data),
+        thread=_observing(),
+        clock=time.monotonic,
+        now=lambda: datetime.now(UTC),
     )
 
 

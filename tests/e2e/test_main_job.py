@@ -7,14 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests
 from azure.storage.blob import ContainerClient
+from pydantic import SecretStr
 
 from contract.contract import Contract
 from contract.features import Encoder, encode_cells
@@ -22,6 +27,11 @@ from local import demo
 from local.demo import EXPORT, MODEL, Parts, call, export, learn, operate
 from local.services.model import Model
 from local.train import TrainingFailed, adopt
+from scoring.contracts import Contracts
+from scoring.deadline import Deadline
+from scoring.drift import drift
+from settings import StorageSettings
+from storage import open_container
 
 CUSTOMERS = 600
 
@@ -226,10 +236,56 @@ def test_the_pipe_brings_every_customer_home_with_a_score_and_again(parts: Parts
     }
 
 
+@pytest.mark.fault(1)
+@pytest.mark.parametrize("body", [b'{"version": "\xff"}', b"\xff", b"", b"[1]", b'{"vers'], ids=repr)
+@pytest.mark.parametrize(
+    "route", [f"models/{MODEL}/contract", f"models/{MODEL}/golden", f"exports/{EXPORT}/latest"]
+)
+def test_a_body_that_cannot_be_read_is_400_on_every_route_that_takes_one(
+    parts: Parts, trained: Any, route: str, body: bytes
+) -> None:
+    answer = requests.put(
+        f"{parts.app.base_url}/api/{route}",
+        data=body,
+        headers={"x-functions-key": parts.app.key},
+        timeout=30,
+    )
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("Send {")
+
+
+def test_drift_says_when_there_will_be_something_to_tell(parts: Parts, trained: Any) -> None:
+    told = call(parts.app, "GET", f"models/{MODEL}/drift")
+    assert (told["version"], told["entities"]) == (trained.version, 0)
+    assert "Nothing was seen through" in told["told"][0]
+    with pytest.raises(demo.DemoFailed, match=r"400.*from 1 to 90"):
+        call(parts.app, "GET", f"models/{MODEL}/drift?days=0")
+
+
 def test_nothing_the_app_printed_holds_a_secret(parts: Parts, trained: Any) -> None:
     printed = parts.app.output()
     for secret in (parts.service.key, parts.node.jwt, parts.app.key):
         assert secret not in printed
+
+
+def test_what_was_seen_is_written_when_the_process_ends_and_looks_like_the_training_data(
+    parts: Parts, trained: Any
+) -> None:
+    operate(parts)
+    assert parts.app.terminate() == 0
+    container = open_container(StorageSettings(connection_string=SecretStr(parts.azurite.connection_string)))
+    blobs = [each.name for each in container.list(f"observed/{MODEL}/")]
+    assert len(blobs) == 1
+    written = container.read(blobs[0])
+    assert written
+    assert b"Oslo" not in written.data
+    contracts = Contracts(container, clock=time.monotonic, now=lambda: "")
+    model = Mock(adopted=partial(contracts.adopted, MODEL, EXPORT), settings=Mock(contract=EXPORT))
+    model.name = MODEL
+    report = drift(model, 1, contracts, container, datetime.now(UTC), Deadline.after(10))
+    assert report.entities >= trained.rows
+    assert [feature.moved for feature in report.features] == ["little"] * len(report.features)
+    assert report.told[-1].startswith("No feature has moved")
 
 
 def test_make_run_ends_by_itself_and_prints_scored_customers(tmp_path: Path) -> None:

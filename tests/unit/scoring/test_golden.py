@@ -340,7 +340,9 @@ def test_rows_that_no_longer_suit_the_settings_refuse_the_adoption() -> None:
     assert narrower.refused().features == ("Complaints",)
 
 
-def test_damaged_rows_are_no_proof() -> None:
+@pytest.mark.fault(25)
+@pytest.mark.parametrize("data", [b'{"version":', b"", b'{"version": "\xff"}', b'{"rows": []}'], ids=repr)
+def test_damaged_rows_are_no_proof_and_say_where_they_lie(data: bytes) -> None:
     world = World()
-    world.container.put(golden_blob("churn", VERSION), b'{"version":')
-    assert "is damaged" in world.refused().detail
+    world.container.put(golden_blob("churn", VERSION), data)
+    assert world.refused().detail == (f"golden/churn/{VERSION}.json is damaged: store the golden rows again.")
