@@ -37,6 +37,7 @@ from errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from scoring.drift import DriftReport
 from scoring.functions import Adopt
 from scoring.golden import Kept
 from training_export.exports import Move
@@ -228,6 +229,14 @@ OPERATIONS = (
         "What a model speaks and has adopted, and how `latest` differs from that.",
         Model,
         (NotFound, NoContract, *STORAGE),
+    ),
+    Operation(
+        "GET",
+        "/api/models/{model}/drift",
+        "How what was lately scored differs from the adopted version, in numbers and words.",
+        DriftReport,
+        (InvalidRequest, NotFound, NoContract, *STORAGE),
+        query={"days": "How many days to look back, 1 to 90; 7 unless told."},
     ),
     Operation(
         "PUT",
