@@ -50,6 +50,10 @@ azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next
 docs: setup ## the documentation site, into site/
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet && echo 'site/index.html'
 
+soak: MINUTES = 5
+soak: setup ## the whole road for MINUTES=5 under faults, then the books; SEED=… repeats one
+	@$(PY) -m tests.soak --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
+
 clean: ## removes what set-up and the tools have made
 	@rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from local.host.configuration import (
     DEFAULT_PORT,
+    HIDDEN_SECONDS,
     CannotStart,
     LocalSettings,
     read_host_settings,
@@ -68,6 +69,12 @@ def _arguments() -> argparse.Namespace:
         help="seconds that running calls get at the end (default: %(default)s)",
     )
     parser.add_argument(
+        "--hidden",
+        type=int,
+        default=HIDDEN_SECONDS,
+        help="seconds until the message of a host that died is seen again (default: %(default)s)",
+    )
+    parser.add_argument(
         "--until-input-ends",
         action="store_true",
         help="end when standard input does: with the program that started it",
@@ -89,6 +96,7 @@ def _service(arguments: argparse.Namespace) -> Service:
         host=arguments.host,
         port=port,
         grace=arguments.grace,
+        hidden=arguments.hidden,
         until_input_ends=arguments.until_input_ends,
     )
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import msgspec
 
 DEFAULT_PORT = 7071
+
+# The real host hides a message for about ten minutes. Shorter, it comes back sooner after a host was killed.
+HIDDEN_SECONDS = 30
 # Begins the line that says that calls are taken; the address follows.
 READY = "ready: "
 DEFAULT_TIMEOUT = timedelta(minutes=30)

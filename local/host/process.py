@@ -94,16 +94,19 @@ def running_app(
     port: int = 0,
     auth: bool = False,
     grace: float = _GRACE,
+    hidden: int | None = None,
     ready_within: float = 60.0,
 ) -> Iterator[RunningApp]:
     """Serve the app in `directory` with these settings and nothing else of the environment.
 
-    `port` 0 takes a free one. `AppNotRunning` holds the output when the app does not come up. The
-    process is always ended: in order, or killed when that takes longer than the grace and a little.
+    `port` 0 takes a free one; `hidden` is the host's `--hidden`. `AppNotRunning` holds the output when the
+    app does not come up. The process is always ended: in order, or killed when that takes longer than the
+    grace and a little.
     """
     keys = _keys() if auth else {}
     command = [sys.executable, "-m", "local.host", "--app", str(directory), "--port", str(port)]
     command += ["--grace", str(grace), "--until-input-ends", *(["--enable-auth"] if auth else [])]
+    command += [] if hidden is None else ["--hidden", str(hidden)]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with subprocess.Popen(
         command,

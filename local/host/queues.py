@@ -16,14 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import LinearRetry, QueueClient, QueueMessage
 
-from local.host.configuration import QueueSettings
+from local.host.configuration import HIDDEN_SECONDS, QueueSettings
 from local.host.engine import Call, Outcome, Runs
 from local.host.functions import Function, resolved
 from local.host.messages import TypedData, text, when
 from local.host.running import Running
 
-# The real host hides for about ten minutes. Shorter, a message comes back sooner after a host was killed.
-HIDDEN_SECONDS = 30
 SHORTEST_POLL = 0.1
 CONNECT_SECONDS, READ_SECONDS = 5, 10
 
@@ -38,14 +36,14 @@ class StorageQueue:
         self._queue = _client(connection_string, name)
         self._poison = _client(connection_string, f"{name}-poison")
 
-    def receive(self, most: int) -> list[QueueMessage]:
-        """Take and hide messages; none when there is no such queue (yet)."""
+    def receive(self, most: int, hidden: int) -> list[QueueMessage]:
+        """Take messages and hide them for so many seconds; none when there is no such queue (yet)."""
         try:
             return list(
                 self._queue.receive_messages(
                     messages_per_page=most,
                     max_messages=most,
-                    visibility_timeout=HIDDEN_SECONDS,
+                    visibility_timeout=hidden,
                     retry_total=0,  # the listener itself tries again
                 )
             )
@@ -86,6 +84,7 @@ class QueueListener:
         engine: Runs,
         running: Running,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        hidden: int = HIDDEN_SECONDS,
     ) -> None:
         connection, name = connection_of(function, environment)
         self._queue = StorageQueue(connection, name)
@@ -94,6 +93,7 @@ class QueueListener:
         self._engine = engine
         self._running = running
         self._sleep = sleep
+        self._hidden = hidden
         self._threads = ThreadPoolExecutor(thread_name_prefix=f"queue-{name}")
         self._under_way: set[asyncio.Task[None]] = set()
         self._trouble = ""
@@ -123,7 +123,7 @@ class QueueListener:
 
     async def _take(self) -> int:
         try:
-            received = await self._blocking(self._queue.receive, self._settings.batch_size)
+            received = await self._blocking(self._queue.receive, self._settings.batch_size, self._hidden)
         except AzureError as error:
             self._report(type(error).__name__)
             return 0
@@ -168,10 +168,10 @@ class QueueListener:
 
     async def _keep_hidden(self, message: QueueMessage, renewing: asyncio.Lock) -> None:
         while True:
-            await self._sleep(HIDDEN_SECONDS / 3)
+            await self._sleep(self._hidden / 3)
             async with renewing:
                 try:
-                    await self._blocking(self._queue.hide, message, HIDDEN_SECONDS)
+                    await self._blocking(self._queue.hide, message, self._hidden)
                 except AzureError as error:
                     log.warning("queue %s: hiding not renewed (%s)", self._queue.name, type(error).__name__)
 

@@ -34,6 +34,7 @@ class Service:
     """What is served, where and how.
 
     Without `keys` none are checked. `grace`: the seconds that running calls get at the end.
+    `hidden`: the seconds for which a message that is being worked on is hidden from others, again and again.
     `until_input_ends`: the end of standard input ends the host as a signal does.
     """
 
@@ -44,6 +45,7 @@ class Service:
     host: str
     port: int
     grace: float
+    hidden: int
     until_input_ends: bool
 
 
@@ -140,7 +142,9 @@ def _add(parts: _Parts, added: Function, service: Service, engine: Engine, runni
         # Imported where there is a queue: an app without one does not need the SDK.
         from local.host.queues import QueueListener
 
-        queue = QueueListener(added, service.environment, service.settings.queues, engine, running)
+        queue = QueueListener(
+            added, service.environment, service.settings.queues, engine, running, hidden=service.hidden
+        )
         parts.queues.append(queue)
         parts.fires[added.name] = queue.fire
     parts.functions.append(added)

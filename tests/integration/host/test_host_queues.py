@@ -12,11 +12,11 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
 from local.azurite import Azurite
-from local.host.configuration import QueueSettings
+from local.host.configuration import HIDDEN_SECONDS, QueueSettings
 from local.host.engine import Call, Outcome
 from local.host.functions import Function
 from local.host.process import RunningApp
-from local.host.queues import HIDDEN_SECONDS, QueueListener
+from local.host.queues import QueueListener
 from local.host.running import Running
 from tests.integration.host.conftest import Serve
 
