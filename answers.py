@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 
 import telemetry
-from errors import Failure, TooLarge
+from errors import Failure, InvalidRequest, TooLarge
 from settings import LimitSettings
 
 PROBLEM = "application/problem+json"
@@ -36,16 +37,20 @@ async def read_body(request: Request, limits: LimitSettings) -> bytes:
 
     Raises:
         TooLarge: it is over `limits.body_bytes`; no more of it is read.
+        InvalidRequest: the caller broke off.
     """
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limits.body_bytes:
-            raise TooLarge(
-                f"The body is over {limits.body_bytes} bytes (limits.body_bytes): send less at a time."
-            )
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limits.body_bytes:
+                raise TooLarge(
+                    f"The body is over {limits.body_bytes} bytes (limits.body_bytes): send less at a time."
+                )
+            parts.append(part)
+    except ClientDisconnect:
+        raise InvalidRequest("The body broke off before its end: send it again.") from None
     return b"".join(parts)
 
 

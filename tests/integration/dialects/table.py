@@ -87,6 +87,9 @@ CASES: Mapping[str, Case] = {
     "one bad row of 100": Case(
         'number 57 has `City` "Nowhere", which the model refuses', _batch(100, [57]), AS_SENT
     ),
+    "one bad row of 1,000": Case(
+        'number 617 has `City` "Nowhere"; what 999 scores and one mark cost', _batch(1000, [617]), AS_SENT
+    ),
     "all bad": Case(
         '20 entities with `City` "Nowhere"', _batch(20, range(20)), {**AS_SENT, "City": "Nowhere"}
     ),

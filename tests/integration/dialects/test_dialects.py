@@ -98,11 +98,15 @@ class TestTheTable:
 
     @pytest.mark.parametrize("dialect", DIALECTS)
     @pytest.mark.statement("azureml-34", "azureml-35", "sesam-25")
-    def test_one_bad_row_of_100_is_found_and_the_others_are_scored(self, world: World, dialect: str) -> None:
+    def test_one_bad_row_of_many_is_found_and_the_others_are_scored(self, world: World, dialect: str) -> None:
         told = world.told[dialect]["one bad row of 100"]
         marked = [entity["_id"] for entity in told.answer if f"{PREFIX}error" in entity]
         assert marked == ["57"]
         assert len(told.sent) <= 2 + 2 * 7
+        told = world.told[dialect]["one bad row of 1,000"]
+        assert [entity["_id"] for entity in told.answer if f"{PREFIX}error" in entity] == ["617"]
+        assert len(told.answer) == 1000
+        assert len(told.sent) <= 2 + 2 * 10
 
     def test_the_page_shows_what_this_run_has_seen(self, world: World) -> None:
         assert PAGE.read_text() == page_with(world.told), (

@@ -433,6 +433,14 @@ def test_a_client_that_goes_away_amid_its_call_harms_nobody(app: RunningApp, ser
     assert post(app, "held", entities(0, 100)).status_code == 200
 
 
+@pytest.mark.fault(1, 27)
+def test_a_body_that_breaks_off_is_no_error_of_ours(app: RunningApp) -> None:
+    where = urlsplit(app.base_url)
+    with socket.create_connection((where.hostname, where.port or 80), timeout=20) as sock:
+        sock.sendall(b"POST /api/score/taught HTTP/1.1\r\nHost: app\r\nContent-Length: 1000\r\n\r\n[{")
+    app.wait_for("400: invalid-request .*cannot be read")
+
+
 # ---- what a model is, and whether it can work
 
 
@@ -494,3 +502,4 @@ def test_a_call_under_way_when_the_host_is_told_to_stop_is_answered_whole_and_no
     assert status == 200
     assert [entity["held:label"] for entity in body] == [f"of {number}" for number in range(50)]
     assert SECRET not in app.output()
+    assert " 500: " not in app.output()
