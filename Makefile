@@ -43,6 +43,9 @@ serve: setup ## the app with your settings at PORT=7071; KEYS=1 checks function 
 doctor: setup ## your settings against the live world: what is right, what is wrong, what to do
 	@$(PY) -m local.doctor
 
+package: setup ## the app as it is deployed, by .funcignore: .build/app.zip
+	@$(PY) -m local.package
+
 azurite: PORT = 10000
 azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next two
 	@$(PY) -m local.azurite --port '$(PORT)'

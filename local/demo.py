@@ -22,7 +22,7 @@ import requests
 
 from local import customers, train
 from local.azurite import Azurite, AzuriteFailed, running_azurite
-from local.host.process import AppNotRunning, RunningApp, running_app
+from local.host.process import AppNotRunning, RunningApp, Runtime, running_app
 from local.node import Node, Run, running_node
 from local.services.classic import ClassicService, running_classic
 from local.tables import columns_table, scores_table
@@ -51,8 +51,10 @@ class Parts:
 
 
 @contextmanager
-def running_parts(count: int, port: int) -> Iterator[Parts]:
-    """Start storage, node, web service and app, all on loopback, and end them all."""
+def running_parts(
+    count: int, port: int, *, directory: Path = ROOT, runtime: Runtime | None = None
+) -> Iterator[Parts]:
+    """Start storage, node, web service and the app in `directory`, all on loopback, and end them all."""
     key = secrets.token_urlsafe(32)
     with contextlib.ExitStack() as stack:
         models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -67,7 +69,9 @@ def running_parts(count: int, port: int) -> Iterator[Parts]:
             "MODELS__CHURN__URL": service.url,
             "MODELS__CHURN__KEY": key,
         }
-        app = stack.enter_context(running_app(ROOT, settings=settings, port=port, auth=True))
+        app = stack.enter_context(
+            running_app(directory, settings=settings, port=port, auth=True, runtime=runtime or Runtime())
+        )
         node.environment["azure-ml-app-url"] = app.base_url
         node.secrets["azure-ml-function-key"] = app.key
         yield Parts(azurite, node, service, app, models)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.host.configuration import READY
@@ -16,6 +17,14 @@ from local.host.keys import HOST_KEY_VARIABLE, MASTER_KEY_VARIABLE
 
 _ROOT = Path(__file__).resolve().parents[2]
 _GRACE = 10.0
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the host runs on: a Python with what app and host need, and where `local` is imported from."""
+
+    python: Path = Path(sys.executable)
+    path: Path = _ROOT
 
 
 class AppNotRunning(Exception):
@@ -96,6 +105,7 @@ def running_app(
     grace: float = _GRACE,
     hidden: int | None = None,
     ready_within: float = 60.0,
+    runtime: Runtime = Runtime(),
 ) -> Iterator[RunningApp]:
     """Serve the app in `directory` with these settings and nothing else of the environment.
 
@@ -104,14 +114,14 @@ def running_app(
     grace and a little.
     """
     keys = _keys() if auth else {}
-    command = [sys.executable, "-m", "local.host", "--app", str(directory), "--port", str(port)]
+    command = [str(runtime.python), "-m", "local.host", "--app", str(directory), "--port", str(port)]
     command += ["--grace", str(grace), "--until-input-ends", *(["--enable-auth"] if auth else [])]
     command += [] if hidden is None else ["--hidden", str(hidden)]
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with subprocess.Popen(
         command,
         cwd=directory,
-        env=inherited | {"PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"} | keys | dict(settings),
+        env=inherited | {"PYTHONPATH": str(runtime.path), "PYTHONUNBUFFERED": "1"} | keys | dict(settings),
         stdin=subprocess.PIPE,  # never written to: should we be killed, its end ends the host
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

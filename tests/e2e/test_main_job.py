@@ -1,4 +1,8 @@
-"""The whole road through the real engine over a socket: node → Azurite → trained model → scores → node."""
+"""The whole road through the real engine over a socket: node → Azurite → trained model → scores → node.
+
+The app is the deployment package with what requirements.txt brings: a file or a requirement that is missing
+there is missed here.
+"""
 
 import csv
 import hashlib
@@ -21,10 +25,12 @@ import requests
 from azure.storage.blob import ContainerClient
 from pydantic import SecretStr
 
+import function_app
 from contract.contract import Contract
 from contract.features import Encoder, encode_cells
 from local import demo
 from local.demo import EXPORT, MODEL, Parts, call, export, learn, operate
+from local.host.process import Runtime
 from local.services.model import Model
 from local.train import TrainingFailed, adopt
 from scoring.contracts import Contracts
@@ -32,13 +38,21 @@ from scoring.deadline import Deadline
 from scoring.drift import drift
 from settings import StorageSettings
 from storage import open_container
+from tests.packaged import unpacked
+from tests.unit.test_repository import OPTIONAL, imports
 
 CUSTOMERS = 600
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Parts]:
-    with demo.running_parts(CUSTOMERS, 0) as running:
+def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Runtime]:
+    return unpacked(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="module")
+def parts(package: tuple[Path, Runtime]) -> Iterator[Parts]:
+    directory, runtime = package
+    with demo.running_parts(CUSTOMERS, 0, directory=directory, runtime=runtime) as running:
         yield running
 
 
@@ -92,6 +106,44 @@ def test_the_blob_is_what_the_node_sent_byte_for_byte_and_its_rows_are_counted_s
     assert manifest["rows"] == len(rows) - 1
     assert data.count(b"\n") > len(rows)
     assert {len(row) for row in rows} == {len(manifest["columns"])}
+
+
+# Imports a module, or what a module holds, of every line of the standard input.
+IMPORT = """
+import importlib, sys
+for name in sys.stdin.read().split():
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, held = name.rpartition(".")
+        getattr(importlib.import_module(module), held)
+"""
+
+
+def test_whatever_a_line_of_the_package_imports_is_there(package: tuple[Path, Runtime]) -> None:
+    directory, runtime = package
+    sources = [path.read_text() for path in directory.rglob("*.py")]
+    names = {name for source in sources for name, _ in imports(source)}
+    wanted = sorted(name for name in names if name.partition(".")[0] not in OPTIONAL)
+    assert "cronsim.CronSim" in wanted
+    done = subprocess.run(
+        [runtime.python, "-W", "ignore", "-c", IMPORT],
+        cwd=directory,
+        input="\n".join(wanted),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_function_of_the_source_is_in_the_package(parts: Parts) -> None:
+    listed = requests.get(
+        f"{parts.app.base_url}/admin/functions", headers={"x-functions-key": parts.app.master_key}, timeout=30
+    ).json()
+    assert {each["name"] for each in listed} == {
+        function.get_function_name() for function in function_app.app.get_functions()
+    }
 
 
 def test_the_model_is_better_than_always_answering_the_most_common_label(trained: Any) -> None:
