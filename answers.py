@@ -8,7 +8,7 @@ import logging
 import math
 import re
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -16,8 +16,8 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 import telemetry
-from errors import Failure, InvalidRequest, TooLarge
-from settings import LimitSettings
+from errors import Failure, InvalidRequest, SettingsWrong, TooLarge
+from settings import HEADER_BYTES, LimitSettings, settings
 
 PROBLEM = "application/problem+json"
 
@@ -68,10 +68,11 @@ def problem_answer(failure: Failure, request_id: str) -> Response:
     return Response(body, failure.status, headers, media_type=PROBLEM)
 
 
-async def answered(request: Request, work: Awaitable[Response]) -> Response:
+async def answered(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
     """Await a route's answer; a failure becomes a problem document, and one line in the log."""
     id_ = request_id(request)
     try:
+        _refuse_large_headers(request)
         with telemetry.request(id_):
             return await work
     except Failure as failure:
@@ -80,6 +81,19 @@ async def answered(request: Request, work: Awaitable[Response]) -> Response:
     except Exception as error:  # noqa: BLE001  # the last door: a stack trace must not pass it
         log.error("%s 500: %s at %s", id_, type(error).__name__, _place(error))  # noqa: TRY400  # likewise
         return problem_answer(Failure(f"An error nobody foresaw; the log names it under {id_}."), id_)
+    finally:
+        work.close()  # what was refused before it began
+
+
+def _refuse_large_headers(request: Request) -> None:
+    try:
+        most = settings().limits.header_bytes
+    except SettingsWrong:
+        most = HEADER_BYTES  # the route itself tells what is wrong
+    if sum(len(name) + len(value) for name, value in request.headers.raw) > most:
+        raise TooLarge(
+            f"The headers are over {most} bytes (limits.header_bytes): send fewer or shorter ones."
+        )
 
 
 def _place(error: Exception) -> str:

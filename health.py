@@ -53,6 +53,7 @@ def checks(*, deep: bool) -> Iterator[Check]:
         yield from (Check("settings", False, problem) for problem in wrong.problems)
         return
     yield Check("settings", True, f"{_counted(given.models, 'model')}, {_counted(given.exports, 'export')}")
+    yield from (Check("transport", True, weakness) for weakness in given.weaknesses())
     yield checked("storage", lambda: _storage(given, deep=deep))
     if deep and given.exports:
         yield from training_probe.checks(given)

@@ -49,7 +49,6 @@ SCHEMAS = "#/components/schemas/{name}"
 
 STORAGE = (SettingsWrong, StorageDown, StorageRefused)
 SERVICE = (Throttled, BadAnswer, CredentialsRefused, ServiceDown, Silence)
-BODY = (InvalidRequest, TooLarge)
 ENTITIES = (EntitiesDoNotFit, EntitiesRefused)
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
@@ -185,7 +184,8 @@ class Operation(NamedTuple):
 
     Attributes:
         answer: the type of the body of `status`, or the types that it may be of.
-        failures: what it may answer as a problem document, beside the 500 that nobody foresaw.
+        failures: what it may answer as a problem document, beside two that all have: the 413 for
+            headers over the limit, and the 500 that nobody foresaw.
         body: likewise of what it takes; empty where it takes none.
         query: the parameters it takes, and what they do.
         also: a further status with the same body.
@@ -219,7 +219,7 @@ OPERATIONS = (
         "/api/score/{model}",
         "Entities → the same entities, in the same order, with scores; one object in, one object out.",
         (list[Entity], LoneEntity),
-        (*BODY, NotFound, UnsupportedMediaType, *ENTITIES, *SERVICE, NoContract, *STORAGE),
+        (InvalidRequest, NotFound, UnsupportedMediaType, *ENTITIES, *SERVICE, NoContract, *STORAGE),
         body=(list[Entity], LoneEntity),
     ),
     Operation("GET", "/api/models", "Every model.", list[Model], STORAGE),
@@ -243,7 +243,7 @@ OPERATIONS = (
         "/api/models/{model}/contract",
         "Adopt a version, after its golden rows have been replayed.",
         Adoption,
-        (*BODY, NotFound, Conflict, *SERVICE, NoContract, *STORAGE),
+        (InvalidRequest, NotFound, Conflict, *SERVICE, NoContract, *STORAGE),
         Adopt,
     ),
     Operation(
@@ -251,7 +251,7 @@ OPERATIONS = (
         "/api/models/{model}/golden",
         "Store rows of a version with the trained model's own predictions.",
         Kept,
-        (*BODY, NotFound, Conflict, EntitiesDoNotFit, NoContract, *STORAGE),
+        (InvalidRequest, NotFound, Conflict, EntitiesDoNotFit, NoContract, *STORAGE),
         Golden,
     ),
     Operation("GET", "/api/exports", "Every export.", list[Export], STORAGE),
@@ -272,7 +272,7 @@ OPERATIONS = (
         "/api/exports/{name}/latest",
         "Roll back, roll forward, pin; `null` unpins and moves to the newest published version.",
         Latest,
-        (*BODY, NotFound, Conflict, *STORAGE),
+        (InvalidRequest, NotFound, Conflict, *STORAGE),
         Move,
     ),
 )
@@ -357,7 +357,7 @@ def _responses(operation: Operation, content: Mapping[str, Any]) -> Iterator[tup
         {"description": "No function key, or a wrong one: the Functions host's answer, without a body."},
     )
     by_status: dict[int, list[type[Failure]]] = {}
-    failures: tuple[type[Failure], ...] = (*operation.failures, Failure)
+    failures: tuple[type[Failure], ...] = (*operation.failures, TooLarge, Failure)
     for kind in failures:
         by_status.setdefault(kind.status, []).append(kind)
     for status, kinds in sorted(by_status.items()):

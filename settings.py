@@ -6,6 +6,7 @@ Every key of `bridge.toml` can be an app setting, sections joined by two undersc
 """
 
 import json
+import logging
 import math
 import os
 import re
@@ -39,8 +40,13 @@ from pydantic_settings import (
 
 from errors import SettingsWrong
 
+log = logging.getLogger("sesam-azureml.settings")
+
 NAME_PATTERN = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 DEFAULT_SCHEDULE = "0 0 2 * * *"
+
+# What the server inside the Functions host takes by default, all headers of a request together.
+HEADER_BYTES = 32_768
 
 # The platform cuts an HTTP answer at 230 s (facts/functions.md §6): ours must be out before that.
 LONGEST_ANSWER_S = 225.0
@@ -215,7 +221,7 @@ class ModelSettings(Section):
     """
 
     allow_http: bool = False
-    url: SERVICE_URL
+    url: Annotated[SERVICE_URL, Field(repr=False)]  # its query may hold a key
     dialect: Dialect = "classic"
     auth: Literal["key", "entra", "none"] = "key"
     key: Key = Field(SecretStr(""), validate_default=True)
@@ -294,6 +300,7 @@ class LimitSettings(Section):
     entities: Annotated[int, Field(ge=1)] = 20_000
     depth: Annotated[int, Field(ge=2, le=500)] = 64
     answer_bytes: Annotated[int, Field(ge=1)] = 100_000_000
+    header_bytes: Annotated[int, Field(ge=4096)] = HEADER_BYTES
 
 
 class AzureMLSettings(Section):
@@ -350,6 +357,17 @@ class Settings(BaseSettings):
             raise SettingsWrong(across)
         return made
 
+    def weaknesses(self) -> Iterator[str]:
+        """Say where what is sent could be read or altered on the way, because the settings allow it."""
+        if not self.sesam.verify_tls:
+            yield "sesam.verify_tls is false: whoever sits between could read the token and alter data"
+        for name, model in self.models.items():
+            seen = f"anybody on the way to {urlsplit(model.url).hostname} can read the key and the data"
+            if not model.verify_tls:
+                yield f"models.{name}.verify_tls is false: {seen}"
+            if model.url.startswith("http:") and not is_loopback(model.url):
+                yield f"models.{name}.allow_http is true: {seen}"
+
 
 def load_settings() -> Settings:
     """Read the settings from the environment and `bridge.toml`.
@@ -389,7 +407,10 @@ def settings() -> Settings:
     Raises:
         SettingsWrong: at every call, as a wrong setting cannot mend itself.
     """
-    return load_settings()
+    given = load_settings()
+    for weakness in given.weaknesses():
+        log.warning(weakness)
+    return given
 
 
 def export_schedule() -> str:

@@ -9,6 +9,7 @@ import http.client
 import logging
 import time
 import zlib
+from dataclasses import replace
 from email.utils import formatdate
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
@@ -21,11 +22,14 @@ from errors import BadAnswer, Fault, SettingsWrong, requests_fault
 from scoring.deadline import Deadline
 from scoring.identity import Identity
 from scoring.verdicts import Outcome, Reply, Trouble
-from settings import ModelSettings, trusted_roots
+from settings import HEADER_BYTES, ModelSettings, trusted_roots
 
 # Of an answer that is no 200, only codes are read; a stack trace of megabytes is not.
 ERROR_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
+
+# A shorter one would be found in what is none.
+SHORTEST_SECRET = 8
 
 
 log = logging.getLogger("sesam-azureml.endpoint")
@@ -46,27 +50,33 @@ class Endpoint:
         settings: its url, identity, deployment, timeouts.
         identity: who we are to it.
         answer_bytes: the largest answer taken.
+        header_bytes: the most that all headers of an answer may weigh.
 
     Raises:
         SettingsWrong: no request can be sent to the url.
     """
 
-    def __init__(self, model: str, settings: ModelSettings, identity: Identity, *, answer_bytes: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        settings: ModelSettings,
+        identity: Identity,
+        *,
+        answer_bytes: int,
+        header_bytes: int = HEADER_BYTES,
+    ) -> None:
         self.model = model
         self._settings = settings
         self._identity = identity
         self._answer_bytes = answer_bytes
+        self._header_bytes = header_bytes
         self.whom = f"The web service of {model} ({urlsplit(settings.url).hostname})"
         self._session = _session(settings)
         self._verify = settings.verify_tls and trusted_roots()
         self._template = self._prepared(model)
         if not settings.verify_tls:
+            # Said at the start and by name (settings.py), rather than by a warning at every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            log.warning(
-                "models.%s.verify_tls is false: anybody on the way to %s can read the key and the data",
-                model,
-                urlsplit(settings.url).hostname,
-            )
 
     def __repr__(self) -> str:
         return f"<Endpoint: {self.whom}>"
@@ -145,15 +155,25 @@ class Endpoint:
                 proxies={},
             )
             try:
-                reply = self._read(response)
+                reply = _without(request.headers.get("Authorization", ""), self._read(response))
             finally:
                 response.close()
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, zlib.error) as error:
+            if not exchange.cut and _is_oversized_head(error):
+                raise self._too_large_head() from None
             return Trouble(Fault.SILENT if exchange.cut else _fault(error))
         # A body that ends with the connection looks whole when it is we who cut it.
         return Trouble(Fault.SILENT) if exchange.cut else reply
 
+    def _too_large_head(self) -> BadAnswer:
+        return BadAnswer(
+            f"{self.whom}: the answer's headers are over {self._header_bytes} bytes (limits.header_bytes), "
+            "or too many. Look at what stands before the deployment."
+        )
+
     def _read(self, response: requests.Response) -> Reply:
+        if sum(len(name) + len(value) for name, value in response.headers.items()) > self._header_bytes:
+            raise self._too_large_head()
         raw: urllib3.response.BaseHTTPResponse = response.raw
         limit = self._answer_bytes if response.status_code == 200 else ERROR_BYTES
         parts: list[bytes] = []
@@ -204,6 +224,15 @@ def _session(settings: ModelSettings) -> _Session:
     return session
 
 
+def _without(authorization: str, reply: Reply) -> Reply:
+    """Blot out our own key or token where an answer echoes it: it must reach neither an answer nor a log."""
+    secret = authorization.removeprefix("Bearer ")
+    if len(secret) < SHORTEST_SECRET:
+        return reply
+    headers = {name: value.replace(secret, "…") for name, value in reply.headers.items()}
+    return replace(reply, headers=headers, body=reply.body.replace(secret.encode(), "…".encode()))
+
+
 def _inflated(body: bytes, encoding: str, limit: int) -> bytes:
     """Undo a content encoding that was not asked for; one that ends too early is an error."""
     if encoding.strip().lower() in ("", "identity"):
@@ -232,10 +261,21 @@ def _fault(error: Exception) -> Fault:
     return Fault.BROKEN
 
 
+def _is_oversized_head(error: Exception) -> bool:
+    """Say whether Python itself gave up on the headers: one of 64 KiB, or more than 100."""
+    inner = _inner(error)
+    return isinstance(inner, http.client.LineTooLong) or "headers" in str(inner)
+
+
 def _is_nonsense(error: Exception) -> bool:
     """Say whether something came back that is no HTTP: a strange status line, endless headers."""
-    cause = error.args[0] if error.args else None
-    inner = cause.args[1] if isinstance(cause, urllib3.exceptions.ProtocolError) and cause.args[1:] else None
+    inner = _inner(error)
     return isinstance(inner, http.client.HTTPException) and not isinstance(
         inner, http.client.RemoteDisconnected | http.client.IncompleteRead
     )
+
+
+def _inner(error: Exception) -> object:
+    """Give what http.client raised, from under requests' and urllib3's own exceptions."""
+    cause = error.args[0] if error.args else None
+    return cause.args[1] if isinstance(cause, urllib3.exceptions.ProtocolError) and cause.args[1:] else None

@@ -228,7 +228,10 @@ def _latest(export: str, adopted: Adopted) -> dict[str, Any] | None:
 def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
     prefix = given.prefix or f"{name}:"
     identity = identity_of(given, whole.storage.client_id)
-    endpoint = Endpoint(name, given, identity, answer_bytes=whole.limits.answer_bytes)
+    limits = whole.limits
+    endpoint = Endpoint(
+        name, given, identity, answer_bytes=limits.answer_bytes, header_bytes=limits.header_bytes
+    )
     scorer = RowScorer(Sender(endpoint, attempts=given.attempts), given)
 
     @lru_cache(maxsize=8)

@@ -7,7 +7,6 @@ in no message; of it only the expiry is ever told.
 
 import base64
 import json
-import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,8 +32,6 @@ READ_S = 300.0
 DEADLINE_S = 1500.0
 PIPE_DEADLINE_S = 30.0
 LARGEST_PIPE_ANSWER = 8_000_000
-
-log = logging.getLogger("sesam-azureml.publisher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +67,8 @@ class SesamNode:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, WatchedAdapter())
         if not settings.verify_tls:
-            # Said once and by name, rather than by a warning of urllib3's at every request.
+            # Said at the start and by name (settings.py), rather than by a warning at every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            log.warning("sesam.verify_tls is false: whoever sits between could read the token and alter data")
 
     @property
     def host(self) -> str:

@@ -262,3 +262,33 @@ def test_the_sample_configuration_of_the_repository_is_right(monkeypatch: pytest
     monkeypatch.setenv("SESAM__JWT", "x")
     monkeypatch.setenv("MODELS__CHURN__KEY", "x")
     assert isinstance(load_settings(), Settings)
+
+
+def test_what_could_be_read_on_the_way_is_said_at_the_start_by_name(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.settings.cache_clear()
+    assert list(settings.settings().weaknesses()) == []
+    assert caplog.text == ""
+    monkeypatch.setenv("SESAM__VERIFY_TLS", "false")
+    monkeypatch.setenv("MODELS__CHURN__VERIFY_TLS", "false")
+    monkeypatch.setenv("MODELS__CHURN__URL", f"http://ml.example/score?code={SECRET}")
+    monkeypatch.setenv("MODELS__CHURN__ALLOW_HTTP", "true")
+    settings.settings.cache_clear()
+    try:
+        settings.settings()
+        settings.settings()
+    finally:
+        settings.settings.cache_clear()
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "sesam.verify_tls is false",
+        "models.churn.verify_tls is false",
+        "models.churn.allow_http is true",
+    ]
+    assert "the way to ml.example can" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_the_query_of_a_url_stands_in_no_repr(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS__CHURN__URL", f"https://ml.example/score?code={SECRET}")
+    assert SECRET not in repr(load_settings())
