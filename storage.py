@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from errors import Failure, Fault, StorageDown, StorageRefused, azure_fault
 
@@ -75,6 +76,11 @@ def latest_blob(export: str) -> str:
 def run_blob(export: str) -> str:
     """Name the record of an export's last run."""
     return f"runs/{export}.json"
+
+
+def turn_blob(pipe: str) -> str:
+    """Name what a run leases while it reads a pipe, which may be another export's as well."""
+    return f"turns/{quote(pipe, safe='')}.json"
 
 
 def adoption_blob(model: str) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import requests
+from urllib3.exceptions import HTTPError
 
 import telemetry
 from contract.documents import Manifest
@@ -21,6 +23,11 @@ API_VERSION = "2025-12-01"
 SCOPE = "https://management.azure.com/.default"
 MANAGEMENT = "https://management.azure.com"
 DEADLINE_S = 60.0
+LARGEST_ANSWER = 1_000_000
+
+
+class _Resource(msgspec.Struct):
+    properties: dict[str, Any]
 
 
 class DataAssets:
@@ -63,12 +70,14 @@ class DataAssets:
         what = f"data asset {manifest.export}:{manifest.version}"
         try:
             with cut_at(self._monotonic() + DEADLINE_S) as exchange:
-                status = self._send("PUT", url, self.body(manifest))
+                status, is_asset = self._send("PUT", url, self.body(manifest))
                 # A version is immutable: what refuses the second time may be the first one itself.
-                if status in (400, 409) and self._send("GET", url) == 200:
+                if status in (400, 409) and self._send("GET", url) == (200, True):
                     return ""
         except requests.RequestException as error:
             return f"{what} not registered: {requests_fault(error).value}"
+        except HTTPError:
+            return f"{what} not registered: {Fault.BROKEN.value}"
         except Failure as failure:
             return f"{what} not registered: {failure.detail}"
         except Exception as error:  # noqa: BLE001  # azure-identity's many: none may take a version back
@@ -76,8 +85,10 @@ class DataAssets:
         if exchange.cut:
             # http.client takes headers that were cut off for whole ones.
             return f"{what} not registered: {Fault.SILENT.value}"
-        if status in (200, 201, 202):
+        if status == 202 or (status in (200, 201) and is_asset):
             return ""
+        if status in (200, 201):
+            return f"{what} not registered: {status} came with something that is no data asset"
         advice = " The app's identity needs the role AzureML Data Scientist on the workspace."
         return f"{what} not registered: Azure ML answered {status}.{advice if status in (401, 403) else ''}"
 
@@ -104,13 +115,19 @@ class DataAssets:
         }
         return {"properties": properties | ({"referencedUris": [uri]} if has_mltable else {})}
 
-    def _send(self, method: str, url: str, body: dict[str, Any] | None = None) -> int:
+    def _send(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, bool]:
+        """Give the status, and whether the answer holds a data asset version."""
         with self._session.request(
             method,
             url,
             json=body,
             headers={"Authorization": f"Bearer {self._token()}"},
             allow_redirects=False,
+            stream=True,
             timeout=DEADLINE_S / 2,
         ) as answer:
-            return answer.status_code
+            told = answer.raw.read(LARGEST_ANSWER, decode_content=True)
+        try:
+            return answer.status_code, "dataUri" in msgspec.json.decode(told, type=_Resource).properties
+        except msgspec.DecodeError:
+            return answer.status_code, False

@@ -20,7 +20,7 @@ from training_export import observed
 from training_export.asset import SCOPE, DataAssets
 from training_export.publisher import SesamNode
 from training_export.runs import Run, RunRecord
-from training_export.snapshot import Export, run_export
+from training_export.snapshot import Export, run_export, tell_of
 from training_export.versions import Versions
 
 # host.json's maxDequeueCount; a test holds that both are the same.
@@ -134,7 +134,7 @@ def compare(name: str, version: str, other: str) -> dict[str, Any]:
 
 
 def move_latest(name: str, body: bytes) -> Latest:
-    """Roll back, roll forward, pin or unpin (design §5).
+    """Roll back, roll forward, pin or unpin (design §5), and tell those who wait for a version.
 
     Raises:
         InvalidRequest: the body is not what the route takes. NotFound, Conflict: see Versions.move.
@@ -145,7 +145,11 @@ def move_latest(name: str, body: bytes) -> Latest:
         raise InvalidRequest(
             f'Send {{"version": "…", "pin": true}} or {{"version": null}}: {error}.'
         ) from None
-    return _versions(name).move(wanted.version, wanted.pin)
+    export = _export(name)
+    moved = export.versions.move(wanted.version, wanted.pin)
+    for note in tell_of(export, export.versions.manifest(moved.version)):
+        warn("not-registered", export=name, version=moved.version, reason=note)
+    return moved
 
 
 def _listed(versions: Versions) -> Iterator[dict[str, Any]]:

@@ -33,18 +33,22 @@ DEADLINE_S = 1500.0
 PIPE_DEADLINE_S = 30.0
 LARGEST_PIPE_ANSWER = 8_000_000
 
+# What comes of reading an answer that is not what Sesam's documentation shows.
+_NOT_AS_DOCUMENTED = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class PipeFacts:
     """What the node says of a pipe, where the token may ask.
 
     `sink` holds the csv sink's own words; `trouble` says why its data should not be trusted; `note` why
-    nothing is known.
+    nothing is known; `missing` is "pipe" or "publisher" where that is known to be the case.
     """
 
     sink: Mapping[str, Any] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
     note: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,11 @@ class SesamNode:
         try:
             with cut_at(self._monotonic() + PIPE_DEADLINE_S), self._get(path, PIPE_DEADLINE_S) as answer:
                 if answer.status_code != 200:
-                    return PipeFacts(note=f"GET {path} answered {answer.status_code}: pipe not checked")
+                    note = f"GET {path} answered {answer.status_code}: pipe not checked"
+                    return PipeFacts(note=note, missing="pipe" if answer.status_code == 404 else "")
                 body = answer.raw.read(LARGEST_PIPE_ANSWER, decode_content=True)
             return _pipe_facts(json.loads(body))
-        except (SnapshotFailed, HTTPError, OSError, ValueError, TypeError, AttributeError) as error:
+        except (SnapshotFailed, HTTPError, OSError, *_NOT_AS_DOCUMENTED) as error:
             return PipeFacts(note=f"GET {path} gave nothing to go by ({type(error).__name__})")
 
     def health(self) -> None:
@@ -117,6 +122,9 @@ class SesamNode:
             cut_at(self._monotonic() + DEADLINE_S) as exchange,
             self._get(path, READ_S, {} if limit is None else {"limit": str(limit)}) as answer,
         ):
+            if answer.status_code == 404:
+                missing = _absence(pipe, self.pipe(pipe))
+                raise NodeRefused(f"The node answered 404 to GET {path}: {missing}. Check the export's pipe.")
             if answer.status_code != 200:
                 raise _refusal(answer, path, pipe, self._jwt)
             _refuse_other_content(answer, path)
@@ -175,16 +183,22 @@ def _refusal(answer: requests.Response, path: str, pipe: str, jwt: str) -> Snaps
             f"The node answered {status} to GET {path}: it refuses {what}. {_about_token(jwt)} "
             f"The token (SESAM__JWT) needs the permission read_data on the pipe {pipe}."
         )
-    if status == 404:
-        return NodeRefused(
-            f"The node answered 404 to GET {path}: there is no pipe {pipe}, or its sink is no "
-            "csv_endpoint. Check the export's pipe."
-        )
     if 300 <= status < 400:
         return NodeRefused(
             f"The node answered {status}, a redirect, to GET {path}: set sesam.url to the end."
         )
     return NodeRefused(f"The node answered {status} to GET {path}: expected 200.")
+
+
+def _absence(pipe: str, facts: PipeFacts) -> str:
+    if facts.missing == "pipe":
+        return f"there is no pipe {pipe}"
+    if facts.missing == "publisher":
+        return f"the pipe {pipe} has no CSV publisher ({facts.note})"
+    if facts.sink:
+        told = ", ".join(["the pipe is there, with its csv_endpoint", *facts.trouble])
+        return f"{told}, but nothing is published"
+    return f"there is no pipe {pipe}, or its sink is no csv_endpoint"
 
 
 def _about_token(jwt: str) -> str:
@@ -285,5 +299,6 @@ def _pipe_facts(told: Any) -> PipeFacts:
     if runtime.get("is-valid-config") is False:
         trouble.append("the pipe's configuration is invalid")
     if sink.get("type") != "csv_endpoint":
-        return PipeFacts(trouble=tuple(trouble), note=f"the pipe's sink is a {sink.get('type')!r}")
+        note = f"its sink is a {sink.get('type')!r}, no csv_endpoint"
+        return PipeFacts(trouble=tuple(trouble), note=note, missing="publisher")
     return PipeFacts(sink=sink, trouble=tuple(trouble))

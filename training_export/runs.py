@@ -1,11 +1,11 @@
-"""The wire: the record of an export's last run, and the lease that spares the node a second one (design §6).
+"""The wire: the record of an export's last run, and the leases that spare the node a second one (design §6).
 
 Correctness rests on conditional writes alone (versions.py): a lost lease costs a download, never a version.
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -13,7 +13,7 @@ import msgspec
 
 from contract.documents import decode, encode
 from errors import Failure, UnderWay
-from storage import Container, Lease, run_blob
+from storage import Container, Lease, run_blob, turn_blob
 
 LEASE_S = 60
 RENEW_S = 20.0
@@ -63,23 +63,30 @@ class RunRecord:
             UnderWay: the one that holds it is this same run.
         """
         self._container.create(self._name, encode(Run(id=run, outcome="queued")))
-        self._lease = self._container.lease(self._name, LEASE_S)
-        if self._lease is None:
-            last = self.last()
-            if last and last.id == run:
-                raise UnderWay(f"The run {run} has an earlier try that has not ended: trying again.")
-            yield False
-            return
-        ended = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(self._lease, ended), daemon=True)
-        keeper.start()
-        try:
-            yield True
-        finally:
-            ended.set()
-            keeper.join()
-            self._lease.release()
-            self._lease = None
+        with _held(self._container, self._name) as lease:
+            if lease is None:
+                last = self.last()
+                if last and last.id == run:
+                    raise UnderWay(f"The run {run} has an earlier try that has not ended: trying again.")
+            self._lease = lease
+            try:
+                yield lease is not None
+            finally:
+                self._lease = None
+
+    @contextmanager
+    def turn(self, pipe: str) -> Iterator[None]:
+        """Hold a pipe: the node is asked for it by one run at a time, whatever exports share it.
+
+        Raises:
+            UnderWay: another export's run holds it.
+        """
+        name = turn_blob(pipe)
+        self._container.create(name, b"{}")
+        with _held(self._container, name) as lease:
+            if lease is None:
+                raise UnderWay(f"The pipe {pipe} is being read for another export: waiting for a turn.")
+            yield
 
     def write(self, run: Run) -> None:
         """Replace the record, under the lease."""
@@ -89,10 +96,30 @@ class RunRecord:
         """Give the present time as records tell it."""
         return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def _keep(self, lease: Lease, ended: threading.Event) -> None:
-        while not ended.wait(RENEW_S):
-            try:
-                if not lease.renew():
-                    return
-            except Failure:
-                continue  # storage is away for a moment: the next renewal may still be in time
+
+@contextmanager
+def _held(container: Container, name: str) -> Iterator[Lease | None]:
+    """Lease a blob and renew the lease until the end; None where another holds it."""
+    lease = container.lease(name, LEASE_S)
+    if lease is None:
+        yield None
+        return
+    ended = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(lease, ended), daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        keeper.join()
+        with suppress(Failure):  # it ends by itself soon, and the run is done
+            lease.release()
+
+
+def _keep(lease: Lease, ended: threading.Event) -> None:
+    while not ended.wait(RENEW_S):
+        try:
+            if not lease.renew():
+                return
+        except Failure:
+            continue  # storage is away for a moment: the next renewal may still be in time

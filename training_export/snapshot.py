@@ -17,7 +17,7 @@ from contract.contract import Contract, contract_of
 from contract.differences import differences
 from contract.documents import SCHEMA_VERSION, Manifest
 from contract.drift import drifts
-from errors import Conflict, Failure
+from errors import Failure, StorageDown, UnderWay
 from settings import ExportSettings
 from training_export import parquet
 from training_export.csv_scan import Dialect, Scanned, scan
@@ -26,10 +26,12 @@ from training_export.mltable import mltable
 from training_export.publisher import PipeFacts, Published
 from training_export.runs import Outcome, Run, RunRecord
 from training_export.staging import Staging
-from training_export.versions import Versions
+from training_export.versions import Versions, there_already
 
 APP_VERSION = "0.1.0"
 RETRY_S = 30.0
+# To wait for another export that reads the same pipe; a run that has waited so long still ends in time.
+TURN_S = 120.0
 
 
 class Node(Protocol):
@@ -117,10 +119,11 @@ def _with_retries(export: Export, attempt: Callable[[], Run]) -> Run:
     begun = export.monotonic()
 
     def over(state: RetryCallState) -> bool:
-        return export.monotonic() - begun + state.upcoming_sleep > RETRY_S
+        longest = TURN_S if isinstance(_error(state), UnderWay) else RETRY_S
+        return export.monotonic() - begun + state.upcoming_sleep > longest
 
     def pause(state: RetryCallState) -> float:
-        asked = getattr(state.outcome.exception() if state.outcome else None, "retry_after", None)
+        asked = getattr(_error(state), "retry_after", None)
         return max(asked or 0.0, wait_random_exponential(multiplier=1, max=8)(state))
 
     return Retrying(
@@ -132,20 +135,29 @@ def _with_retries(export: Export, attempt: Callable[[], Run]) -> Run:
     )(attempt)
 
 
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
 def _snapshot(export: Export, run: str, started: str) -> Run:
     if "parquet" in export.settings.formats:
         parquet.require_pyarrow()
-    pipe = export.node.pipe(export.settings.pipe)
-    dialect = dialect_of(export.settings, pipe.sink)
-    expected = expected_columns(export.settings, pipe.sink, dialect)
     version = export.versions.new_id()
-    unframed = export.settings.allow_unframed
     with export.versions.stage(version) as staging:
-        with export.node.published(export.settings.pipe, allow_unframed=unframed) as published:
-            scanned = scan(staging.passing(published.chunks), dialect, expected, export.settings.label)
-        notes = [pipe.note] if pipe.note else []
-        passed = _Pass(version, started, pipe, published.headers, dialect, scanned, staging, notes)
+        with export.record.turn(export.settings.pipe):
+            passed = _pass(export, version, started, staging)
         return _settle(export, run, passed)
+
+
+def _pass(export: Export, version: str, started: str, staging: Staging) -> _Pass:
+    settings = export.settings
+    pipe = export.node.pipe(settings.pipe)
+    dialect = dialect_of(settings, pipe.sink)
+    expected = expected_columns(settings, pipe.sink, dialect)
+    with export.node.published(settings.pipe, allow_unframed=settings.allow_unframed) as published:
+        scanned = scan(staging.passing(published.chunks), dialect, expected, settings.label)
+    notes = [pipe.note] if pipe.note else []
+    return _Pass(version, started, pipe, published.headers, dialect, scanned, staging, notes)
 
 
 def _settle(export: Export, run: str, passed: _Pass) -> Run:
@@ -157,7 +169,7 @@ def _settle(export: Export, run: str, passed: _Pass) -> Run:
     if same:
         return _settled_before(export, run, passed, same)
     if passed.staging.commit("text/csv") is None:
-        raise Conflict(f"There is data of version {manifest.version} already: start the export again.")
+        raise StorageDown(there_already(f"data of {manifest.version}"))
     if "parquet" in manifest.formats:
         _write_parquet(export, manifest, passed.dialect)
     table = mltable(manifest)
@@ -212,11 +224,15 @@ def _spread(export: Export, manifest: Manifest) -> list[str]:
             notes.append(
                 f"latest stays at {latest.version}, which is {'pinned' if latest.pinned else 'newer'}"
             )
-    export.versions.adopt_first(export.models, manifest)
-    if export.register:
-        notes += filter(None, [export.register(manifest)])
+    notes += tell_of(export, manifest)
     export.versions.retire(export.settings.keep_versions)
     return notes
+
+
+def tell_of(export: Export, manifest: Manifest) -> list[str]:
+    """Let models that have adopted nothing adopt a published version, and register it; give what failed."""
+    export.versions.adopt_first(export.models, manifest)
+    return list(filter(None, [export.register(manifest)])) if export.register else []
 
 
 def _manifest(export: Export, passed: _Pass, contract: Contract, previous: Manifest | None) -> Manifest:

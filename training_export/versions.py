@@ -112,14 +112,14 @@ class Versions:
         """Make a version of committed data: MLTable, contract, its JSON Schema, and the manifest last.
 
         Raises:
-            Conflict: there is such a version already; its id is random, so this is nobody's plan.
+            StorageDown: there is such a version already.
         """
         if mltable is not None:
             self._container.create(mltable_blob(self._export, manifest.version), mltable.encode(), YAML)
         self._container.create(contract_blob(contract.id), contract.to_json())
         self._container.create(schema_blob(self._export, manifest.version), json_schema(contract))
         if self._container.create(manifest_blob(self._export, manifest.version), encode(manifest)) is None:
-            raise Conflict(f"The version {manifest.version} exists already: start the export again.")
+            raise StorageDown(there_already(f"the manifest of {manifest.version}"))
 
     @telemetry.ADVANCE
     def advance(self, version: str) -> bool:
@@ -136,7 +136,8 @@ class Versions:
     def move(self, version: str | None, pin: bool | None) -> Latest:
         """Move `latest` where a person wants it: to a version, or (None) unpinned to the newest published.
 
-        `pin` None pins an older version, so that the next run does not undo the move.
+        `pin` None pins an older version, so that the next run does not undo the move. A held version is
+        published from now on.
 
         Raises:
             NotFound: there is no such version, or none published.
@@ -145,6 +146,7 @@ class Versions:
         blob = self._container.read(latest_blob(self._export))
         present = decode(blob.data, Latest) if blob else None
         wanted = self._wanted(version, pin, present)
+        self._publish(wanted.version)
         if not self._swap(wanted, blob.etag if blob else None):
             raise Conflict(f"The latest of {self._export} was moved meanwhile: look, then try again.")
         if self.find(wanted.version) is None:
@@ -163,6 +165,16 @@ class Versions:
             if manifest and manifest.state == "published":
                 return Latest(version=known, pinned=bool(pin))
         raise NotFound(f"The export {self._export} has no published version yet.")
+
+    def _publish(self, version: str) -> None:
+        name = manifest_blob(self._export, version)
+        blob = self._container.read(name)
+        manifest = decode(blob.data, Manifest) if blob else None
+        if blob and manifest and manifest.state == "held":
+            # Somebody else may do the same at this moment: once is enough.
+            self._container.replace(
+                name, encode(msgspec.structs.replace(manifest, state="published")), blob.etag
+            )
 
     def _swap(self, wanted: Latest, etag: str | None) -> bool:
         name = latest_blob(self._export)
@@ -225,13 +237,19 @@ class Versions:
                 self._remove_data(version)
 
     def _remove_data(self, version: str) -> None:
-        for blob in list(self._container.list(f"{snapshots_prefix(self._export)}{version}/")):
-            self._container.delete(blob.name)
         self._container.delete(schema_blob(self._export, version))
         # Golden rows are of the version's own customers: they leave with it.
         for blob in list(self._container.list(GOLDEN_PREFIX)):
             if blob.name.endswith(f"/{version}.json"):
                 self._container.delete(blob.name)
+        # The data last: as long as there is some, the next run finds what a killed one has left.
+        for blob in list(self._container.list(f"{snapshots_prefix(self._export)}{version}/")):
+            self._container.delete(blob.name)
+
+
+def there_already(what: str) -> str:
+    """Say why a run is tried again. Ids are random: what is there is this run's own, its answer lost."""
+    return f"Storage has {what} already, as after an answer that was lost: trying again."
 
 
 def _time_of(version: str) -> datetime:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,9 +26,10 @@ from pydantic import SecretStr
 
 from local.azurite import running_azurite
 from settings import ExportSettings, StorageSettings
-from storage import Container, data_blob, latest_blob, manifest_blob, open_container, run_blob
+from storage import Container, data_blob, latest_blob, manifest_blob, open_container, run_blob, turn_blob
 
 EXPORT = "customers"
+PIPE = "made-up"
 FEWEST_READS = 1000
 KEEP = 3
 
@@ -100,7 +101,7 @@ def _write(settings: StorageSettings, rows: int, die_at: int) -> None:
     run_export(
         Export(
             name=EXPORT,
-            settings=ExportSettings(pipe="made-up", keep_versions=KEEP),
+            settings=ExportSettings(pipe=PIPE, keep_versions=KEEP),
             node=_Node(rows),
             versions=Versions(container, EXPORT, _now),
             record=RunRecord(container, EXPORT, _now),
@@ -165,21 +166,20 @@ def _killed(settings: StorageSettings, rows: int, die_at: int) -> bool:
         return False
     if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
         raise RuntimeError("a writer failed by itself")
-    # A dead writer's lease lasts a minute; nobody here waits for it.
-    os.waitpid(_forked(lambda: _break_lease(settings)), 0)
+    # A dead writer's leases last a minute; nobody here waits for them.
+    os.waitpid(_forked(lambda: _break_leases(settings)), 0)
     return True
 
 
-def _break_lease(settings: StorageSettings) -> None:
+def _break_leases(settings: StorageSettings) -> None:
     from azure.core.exceptions import AzureError
     from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
     service = BlobServiceClient.from_connection_string(settings.connection_string.get_secret_value())
-    blob = service.get_blob_client(settings.container, run_blob(EXPORT))
-    try:
-        BlobLeaseClient(blob).break_lease(lease_break_period=0)
-    except AzureError:
-        return  # it died before it had one
+    for name in (run_blob(EXPORT), turn_blob(PIPE)):
+        blob = service.get_blob_client(settings.container, name)
+        with suppress(AzureError):  # it died before it had one
+            BlobLeaseClient(blob).break_lease(lease_break_period=0)
 
 
 def prove(settings: StorageSettings, times: int) -> CrashProof:

@@ -9,7 +9,7 @@ import pytest
 from contract.documents import Manifest
 from settings import AzureMLSettings
 from tests.exports import Bench, rows
-from tests.rogue import Rogue, Scene, answer, drip, reset, silent
+from tests.rogue import Rogue, Scene, answer, drip, reset, short, silent
 from training_export import asset
 from training_export.asset import DataAssets
 
@@ -17,6 +17,8 @@ WORKSPACE = AzureMLSettings(
     subscription="1-2-3", resource_group="rg one", workspace="churn", datastore="training"
 )
 TOKEN = "planted-token"
+ASSET = b'{"id": "/subscriptions/1-2-3/x", "properties": {"dataUri": "azureml://x", "dataType": "mltable"}}'
+PAGE = b"<html>planted: sign in</html>"
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def register(
 
 @pytest.mark.statement("azureml-45", "azureml-47")
 def test_a_version_is_registered_under_its_own_id_with_its_contract(manifest: Manifest) -> None:
-    server, note = register(manifest, answer(201, b"{}"))
+    server, note = register(manifest, answer(201, ASSET))
     assert note == ""
     (request,) = server.received
     assert request.method == "PUT"
@@ -59,7 +61,7 @@ def test_a_version_is_registered_under_its_own_id_with_its_contract(manifest: Ma
 @pytest.mark.statement("azureml-47")
 @pytest.mark.parametrize("status", [400, 409])
 def test_registering_twice_is_no_error(manifest: Manifest, status: int) -> None:
-    server, note = register(manifest, answer(status), answer(200))
+    server, note = register(manifest, answer(status), answer(200, ASSET))
     assert note == ""
     assert [request.method for request in server.received] == ["PUT", "GET"]
 
@@ -68,6 +70,13 @@ def test_registering_twice_is_no_error(manifest: Manifest, status: int) -> None:
     ("script", "told"),
     [
         ([answer(400), answer(404)], "answered 400"),
+        ([answer(400), answer(200, PAGE)], "answered 400"),
+        ([answer(200, PAGE, {"Content-Type": "text/html"})], "no data asset"),
+        ([answer(201, b"{}")], "no data asset"),
+        ([answer(201, b'{"properties": []}')], "no data asset"),
+        ([answer(200)], "no data asset"),
+        ([short(ASSET)], "broke off"),
+        ([answer(200, b"x" * 3_000_000)], "no data asset"),
         ([answer(401)], "AzureML Data Scientist"),
         ([answer(403)], "AzureML Data Scientist"),
         ([answer(404)], "answered 404"),
@@ -77,7 +86,7 @@ def test_registering_twice_is_no_error(manifest: Manifest, status: int) -> None:
         ([silent], "no"),
         ([drip(b"HTTP/1.1 200 OK\r\nX: a")], "no"),
     ],
-    ids=range(9),
+    ids=range(16),
 )
 def test_a_failure_is_a_note(
     manifest: Manifest, script: list[Scene], told: str, monkeypatch: pytest.MonkeyPatch
@@ -103,7 +112,7 @@ def test_a_version_without_mltable_is_a_folder() -> None:
     bench = Bench()
     bench.set(lineterminator="\r")
     run = bench.run(b"_id\r1\r")
-    server, _ = register(bench.versions.manifest(str(run.version)), answer(201))
+    server, _ = register(bench.versions.manifest(str(run.version)), answer(201, ASSET))
     told = json.loads(server.received[0].body)["properties"]
     assert told["dataType"] == "uri_folder"
     assert "referencedUris" not in told

@@ -11,7 +11,7 @@ from errors import StorageDown, StorageRefused, UnderWay
 from local.azurite import Azurite
 from local.proof.crash import crash_proof
 from settings import StorageSettings
-from storage import open_container
+from storage import open_container, schema_blob
 from tests.exports import Bench, rows, whole_version
 from tests.fakes import Clock, Crash, Crashing, MemoryContainer, MemoryLease
 from training_export.runs import Run
@@ -85,6 +85,7 @@ def test_a_crash_at_any_call_leaves_a_whole_version_and_the_next_run_mends_it(at
     kept = bench.latest().version
     assert {name.split("/")[2].removesuffix(".json") for name in bench.names("manifests/")} == {kept}
     assert {name.split("/")[2] for name in bench.names("snapshots/")} == {kept}
+    assert bench.names("schemas/") == [schema_blob("customers", kept)]
 
 
 @pytest.mark.fault(42)

@@ -358,10 +358,13 @@ def test_the_pipe_is_asked_for_its_sink_and_its_state() -> None:
     "scene",
     [
         answer(403),
+        answer(404),
         answer(500),
         answer(302),
         answer(200, b"planted"),
         answer(200, b"[]"),
+        answer(200, b"{}"),
+        answer(200, b"[" * 200_000),
         answer(200, b'{"config": null}'),
         answer(200, b'{"config": {"original": {"sink": 7}}}'),
         pipe_answer({"type": "json"}),
@@ -369,14 +372,33 @@ def test_the_pipe_is_asked_for_its_sink_and_its_state() -> None:
         reset(),
         silent,
     ],
-    ids=map(str, range(11)),
+    ids=map(str, range(14)),
 )
 def test_what_the_pipe_says_is_never_needed(haste: None, scene: Scene) -> None:
     with Rogue(scene) as server:
         facts = node_of(server).pipe(PIPE)
     assert facts.note
-    assert facts == PipeFacts(note=facts.note)
+    assert facts == PipeFacts(note=facts.note, missing=facts.missing)
     assert "planted" not in facts.note
+
+
+@pytest.mark.statement("sesam-38")
+@pytest.mark.fault(30)
+@pytest.mark.parametrize(
+    ("pipe", "told"),
+    [
+        (answer(404), "there is no pipe customers-csv."),
+        (pipe_answer({"type": "json"}), "customers-csv has no CSV publisher (its sink is a 'json'"),
+        (pipe_answer({"type": "csv_endpoint"}), "the pipe is there, with its csv_endpoint, but nothing"),
+        (pipe_answer({"type": "csv_endpoint"}, **{"is-disabled": True}), "the pipe is disabled, but nothing"),
+        (answer(403), "there is no pipe customers-csv, or its sink is no csv_endpoint."),
+    ],
+    ids=range(5),
+)
+def test_404_says_whether_the_pipe_or_its_publisher_is_missing(bench: Bench, pipe: Scene, told: str) -> None:
+    run = run_on(bench, answer(404), pipe=pipe)
+    assert run.outcome == "failed"
+    assert told in run.detail
 
 
 # ---- TLS

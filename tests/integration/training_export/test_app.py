@@ -16,7 +16,9 @@ from local.host.process import RunningApp, running_app
 from storage import EXPORT_QUEUE
 from tests.exports import rows
 from tests.rogue import Rogue, Visit, answer, chunked
+from training_export import asset, publisher
 from training_export.exports import MOST_TRIES
+from training_export.snapshot import RETRY_S, TURN_S
 
 CONFIG = """
 [exports.customers]
@@ -28,6 +30,15 @@ pipe = "orders-csv"
 
 [exports.idle]
 pipe = "idle-csv"
+
+[exports.small]
+pipe = "small-csv"
+min_rows = 5
+
+[models.small]
+url = "http://localhost:9/score"
+auth = "none"
+contract = "small"
 
 [storage]
 container = "exports-app"
@@ -101,7 +112,7 @@ def test_before_the_first_run_there_is_nothing_and_no_error(app: RunningApp) -> 
     answer = get(app, "/idle")
     assert answer.status_code == 200
     assert answer.json() == {"name": "idle", "latest": None, "pinned": False, "run": None, "versions": []}
-    assert [export["name"] for export in get(app, "").json()] == ["customers", "orders", "idle"]
+    assert [export["name"] for export in get(app, "").json()] == ["customers", "orders", "idle", "small"]
 
 
 def test_an_export_is_started_followed_moved_and_compared_by_its_routes(
@@ -147,6 +158,22 @@ def test_an_export_is_started_followed_moved_and_compared_by_its_routes(
     assert held["latest"] == second["latest"]
     assert held["versions"][0]["state"] == "held"
     assert put(app, "customers", {"version": held["run"]["version"]}).json()["pinned"] is False
+    assert get(app, "/customers").json()["versions"][0]["state"] == "published"
+
+
+def test_a_first_version_that_was_held_is_adopted_when_a_person_publishes_it(
+    app: RunningApp, pipes: Pipes
+) -> None:
+    pipes.bodies["small-csv"] = rows(4)
+    held = run(app, "small")
+    version = held["run"]["version"]
+    assert (held["run"]["outcome"], held["latest"]) == ("held", None)
+    assert f'PUT /api/exports/small/latest {{"version": "{version}"}}' in held["run"]["detail"]
+    model = f"{app.base_url}/api/models/small"
+    assert requests.get(model, timeout=30).json()["adopted"] is None
+    assert put(app, "small", {"version": version}).json() == {"version": version, "pinned": False}
+    assert requests.get(model, timeout=30).json()["adopted"]["version"] == version
+    assert requests.put(f"{model}/contract", json={"version": version}, timeout=30).status_code == 200
 
 
 @pytest.mark.statement("sesam-31", "sesam-38")
@@ -244,3 +271,12 @@ def test_host_json_gives_a_message_as_many_tries_as_the_code_expects() -> None:
     queues = host["extensions"]["queues"]
     assert queues["maxDequeueCount"] == MOST_TRIES
     assert (queues["batchSize"], queues["newBatchThreshold"]) == (1, 0), "one export at a time an instance"
+
+
+@pytest.mark.statement("sesam-38")
+@pytest.mark.fault(44)
+def test_a_run_with_all_its_waiting_ends_before_the_platform_ends_it() -> None:
+    host = json.loads((ROOT / "host.json").read_text())
+    hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
+    longest = TURN_S + RETRY_S + publisher.PIPE_DEADLINE_S + publisher.DEADLINE_S + asset.DEADLINE_S
+    assert longest < 3600 * hours + 60 * minutes + seconds - 30

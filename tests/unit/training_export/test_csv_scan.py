@@ -284,10 +284,10 @@ def test_the_digest_is_the_same_for_the_same_lines_in_any_order() -> None:
 def test_an_endless_line_and_an_endless_cell_end_in_a_refusal() -> None:
     with pytest.raises(DataRefused, match="line is longer"):
         scan((b"a" * 1_000_000 for _ in range(40)), Dialect())
-    lines = b"x\r\n" * 400_000
+    lines = (b"x" * 998 + b"\r\n") * 1000
     with pytest.raises(DataRefused, match=f"more than {LONGEST_CELL:,} characters"):
         scan(iter([b'_id\r\n"', *[lines] * 9]), Dialect())
-    cell = b'"' + b"x\r\n" * 400_000 + b'",'
+    cell = b'"' + lines + b'",'
     with pytest.raises(DataRefused, match=f"longer than {LONGEST_RECORD:,} characters.*after record 1"):
         scan(iter([b"a,b\r\n1,2\r\n", *[cell] * 20]), Dialect())
 
@@ -379,7 +379,7 @@ def test_any_text_with_an_escape_character_is_read_or_refused(text: str, size: i
 
 @pytest.mark.statement("sesam-36")
 @given(st.text(alphabet=list('ab",\r\n'), max_size=40))
-def test_the_verdict_on_any_text_is_that_of_strict_csv(text: str) -> None:
+def test_the_verdict_on_any_text_is_that_of_strict_csv_without_stray_line_breaks(text: str) -> None:
     text = "x,y\r\n" + text
     try:
         lines = [line + "\r\n" for line in text.split("\r\n")[:-1]]

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from errors import StorageDown
+from errors import StorageDown, UnderWay
 from storage import Lease
 from tests.fakes import Clock, MemoryContainer, MemoryLease
 from training_export import runs
@@ -49,6 +49,40 @@ def test_a_lease_is_renewed_while_the_run_goes_on_though_storage_fails_once(
     with record.lease("run-b") as held:
         assert held, "it was given back"
     assert container.renewals >= count
+
+
+def test_a_lease_that_cannot_be_given_back_ends_by_itself() -> None:
+    clock = Clock()
+    container = MemoryContainer(clock)
+    record = RunRecord(container, "customers", clock.now)
+
+    def away() -> None:
+        raise StorageDown("503")
+
+    with record.lease("run-a"):
+        lease = container.blobs["runs/customers.json"].lease
+        assert lease
+        lease.release = away  # type: ignore[method-assign]  # only this one lease
+        record.write(Run(id="run-a", outcome="published"))
+    with record.lease("run-b") as held:
+        assert not held
+    clock.pass_(60)
+    with record.lease("run-b") as held:
+        assert held
+
+
+@pytest.mark.statement("sesam-42")
+def test_a_pipe_is_one_exports_at_a_time_and_another_pipe_is_free() -> None:
+    clock = Clock()
+    container = MemoryContainer(clock)
+    one, other = (RunRecord(container, name, clock.now) for name in ("customers", "customers_too"))
+    with one.turn("crm:Åse"):
+        with pytest.raises(UnderWay), other.turn("crm:Åse"):
+            pass
+        with other.turn("crm:Per"):
+            pass
+    with other.turn("crm:Åse"):
+        pass
 
 
 def test_a_queued_run_is_told_unless_one_is_under_way() -> None:

@@ -1,15 +1,18 @@
 """One run of an export: what is published, held, unchanged or refused, and what the record says of it."""
 
+from typing import Any
+
 import pytest
 
 from contract.documents import Adoption, Manifest, decode
 from errors import DataRefused, Failure, NodeRefused, NodeUnavailable, UnderWay
-from storage import adoption_blob, data_blob
+from storage import adoption_blob, data_blob, turn_blob
 from tests.exports import HEADER, Bench, rows, whole_version
+from tests.fakes import MemoryContainer
 from training_export.csv_scan import Dialect
 from training_export.publisher import PipeFacts
-from training_export.runs import Run
-from training_export.snapshot import RETRY_S
+from training_export.runs import Run, RunRecord
+from training_export.snapshot import RETRY_S, TURN_S
 
 
 @pytest.fixture
@@ -173,6 +176,11 @@ def test_a_held_version_can_be_published_all_the_same(bench: Bench) -> None:
     run = held(bench, rows(4))
     moved = bench.versions.move(run.version, None)
     assert (moved.version, moved.pinned) == (run.version, False)
+    manifest = whole_version(bench.container, moved.version)
+    assert manifest.state == "published", "a model may adopt it, and unpinning finds it"
+    assert manifest.held_because
+    assert bench.run(rows(4)).outcome == "unchanged"
+    assert adopted(bench).version != run.version, "an adoption is left alone"
     assert bench.run(rows(5)).outcome == "published"
     assert bench.latest().version > str(run.version)
 
@@ -319,6 +327,50 @@ def test_a_run_that_was_killed_is_tried_again_once_its_lease_is_over(bench: Benc
         bench.run(run="run-a", last_try=False)
     bench.clock.pass_(60)
     assert bench.run(run="run-a").outcome == "published"
+
+
+@pytest.mark.statement("sesam-42")
+def test_a_pipe_that_another_export_reads_is_waited_for(bench: Bench) -> None:
+    other = RunRecord(bench.container, "customers_too", bench.clock.now)
+    with other.turn("customers-csv"):
+        run = bench.run(last_try=False)  # nobody renews that lease on this clock: it ends after a minute
+    assert (run.outcome, bench.fake.asked) == ("published", 1)
+    assert RETRY_S < sum(bench.clock.slept) < TURN_S
+
+
+@pytest.mark.statement("sesam-42")
+def test_a_pipe_that_is_never_free_is_left_to_the_queue(bench: Bench) -> None:
+    name = turn_blob("customers-csv")
+    bench.container.create(name, b"{}")
+    assert bench.container.lease(name, 100_000)
+    with pytest.raises(UnderWay, match="customers-csv is being read for another export"):
+        bench.run(last_try=False)
+    assert bench.fake.asked == 0
+    assert sum(bench.clock.slept) <= TURN_S
+
+
+@pytest.mark.fault(42)
+@pytest.mark.parametrize("lost", ["data.csv", "manifests/"])
+def test_an_answer_of_storage_that_was_lost_costs_a_download_and_no_version(bench: Bench, lost: str) -> None:
+    losing = [lost]
+
+    class Losing(MemoryContainer):
+        """The SDK tries again what was done already, and is told that there is such a blob."""
+
+        def commit(self, name: str, *args: Any) -> str | None:
+            return self._unless_lost(name, super().commit(name, *args))
+
+        def create(self, name: str, *args: Any) -> str | None:
+            return self._unless_lost(name, super().create(name, *args))
+
+        def _unless_lost(self, name: str, etag: str | None) -> str | None:
+            return None if losing and losing[0] in name and losing.pop() else etag
+
+    bench.container = Losing(bench.clock)
+    run = bench.run(last_try=False)
+    assert run.outcome in ("published", "unchanged")
+    assert (bench.fake.asked, bench.versions.ids()) == (2, [run.version])
+    whole_version(bench.container, bench.latest().version)
 
 
 # ---- adoption and registration
