@@ -326,7 +326,7 @@ def _boolean(value: Scalar) -> Value:
 
 
 def _moment(value: Scalar, column: Column) -> str:
-    cell = value.text if isinstance(value, Moment) else value if isinstance(value, str) else ""
+    cell = value.text if isinstance(value, Moment) else _cell_of(value)
     read = values.day(cell) if column.type == "date" else values.moment(cell)
     if read is None:
         raise Unfit(_not(column))
@@ -401,8 +401,15 @@ def _outside(column: Column) -> Callable[[Value], str | None] | None:
 
 
 def _cell_of(value: Scalar) -> str:
-    """Give the cell that a node would write for a text or identifier; nothing else is read as a cell."""
-    return value if isinstance(value, str) else value.bare if isinstance(value, Identifier) else ""
+    """Give the cell that a node would write for a text, identifier, URI, UUID or bytes; else none."""
+    match value:
+        case str():
+            return value
+        case Identifier():
+            return value.bare
+        case Tagged(_, text):
+            return text
+    return ""
 
 
 def _refuse_infinite(value: float | Decimal) -> None:

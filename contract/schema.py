@@ -28,7 +28,7 @@ _DECIMAL = f"~[fd]{_DIGITS}"
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
 _BOOLEAN = "(?:[Tt]rue|[Ff]alse)"
-_NAMESPACE = r"~:(?:[\s\S]*:)?"
+_TAGGED = r"(?:~:(?:[\s\S]*:)?|~[rub])"
 
 # The characters that mean something in a pattern; a schema's patterns are ECMAScript's, where no others may
 # be escaped.
@@ -80,15 +80,15 @@ def _forms(column: Column) -> list[Schema]:
     match column.type:
         case "integer":
             whole = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-            return [whole, *bits, _text(f"{_INTEGER}|{_DECIMAL}|{_NAMESPACE}{_INTEGER}")]
+            return [whole, *bits, _text(f"{_INTEGER}|{_DECIMAL}|{_TAGGED}{_INTEGER}")]
         case "number":
-            return [{"type": "number"}, *bits, _text(f"{_NUMBER}|{_DECIMAL}|{_NAMESPACE}{_NUMBER}")]
+            return [{"type": "number"}, *bits, _text(f"{_NUMBER}|{_DECIMAL}|{_TAGGED}{_NUMBER}")]
         case "boolean":
-            return [{"type": "boolean"}, _text(f"{_BOOLEAN}|{_NAMESPACE}{_BOOLEAN}")]
+            return [{"type": "boolean"}, _text(f"{_BOOLEAN}|{_TAGGED}{_BOOLEAN}")]
         case "date":
-            return [_text(f"(?:~t)?{_DATE}")]
+            return [_text(f"(?:~t|{_TAGGED})?{_DATE}")]
         case "datetime":
-            return [_text(f"(?:~t)?{_DATE}{_TIME}")]
+            return [_text(f"(?:~[trub])?{_DATE}{_TIME}")]
         case "string":
             return _any_text(column)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.contract import contract_of
@@ -53,6 +53,7 @@ CELLS: dict[str, st.SearchStrategy[str]] = {
 
 
 @pytest.mark.parametrize("kind", CELLS)
+@settings(max_examples=40)  # of each kind
 @given(data=st.data())
 def test_the_rows_of_a_version_are_counted_as_its_manifest_counts_them(
     kind: str, data: st.DataObject

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from contract.contract import Column, Contract
 from contract.features import Encoder, Row
-from errors import EntitiesDoNotFit, EntitiesRefused, InvalidRequest, TooLarge
+from errors import EntitiesDoNotFit, EntitiesRefused, InvalidRequest, ServiceDown, TooLarge
 from scoring.batch import Model, Scores, score
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
@@ -48,6 +49,15 @@ class Service:
         if row[0] in self.refuses:
             return RowRefused(422, "the model refuses the rows")
         return {"churn:Scored-Labels": "yes", "churn:Scored-Probabilities": float(row[0] or 0) / 100}
+
+
+class Broken(Service):
+    """Is down."""
+
+    def __call__(
+        self, encoder: Encoder, rows: Sequence[Row], deadline: Deadline
+    ) -> list[Scores | RowRefused]:
+        raise ServiceDown("down")
 
 
 def model(service: Service, contract: Contract | None = CONTRACT, **settings: Any) -> Model:
@@ -222,6 +232,62 @@ def test_what_the_model_has_not_seen_is_ignored_told_or_refused(policy: str) -> 
     assert entity.get("churn:outside-contract") == (remarks if policy == "warn" else None)
 
 
+@pytest.mark.parametrize(("policy", "told"), [("ignore", 0), ("warn", 2)])
+def test_the_report_counts_the_entities_that_were_told_to_lie_outside(policy: str, told: int) -> None:
+    body = b'[{"_id":"a","Age":17},{"_id":"b","Age":30},{"_id":"c","Age":null}]'
+    found = model(Service(), on_outside_contract=policy)
+    assert score(body, found, Deadline.after(5)).report.outside == told
+
+
+def test_what_fails_for_lying_outside_is_marked_and_not_counted_as_scored() -> None:
+    found = model(Service(), on_outside_contract="fail", on_bad_entity="mark")
+    report = score(b'[{"_id":"a","Age":17},{"_id":"b","Age":30}]', found, Deadline.after(5)).report
+    assert (report.scored, report.marked, report.outside) == (1, 1, 0)
+
+
+def observed(body: bytes, service: Service | None = None, **settings: Any) -> list[tuple[Any, ...]]:
+    """Score, whatever comes of it, and give what was noted."""
+    noted: list[tuple[Any, ...]] = []
+    found = model(service or Service(), **settings)
+    with suppress(EntitiesDoNotFit, EntitiesRefused, ServiceDown):
+        score(body, replace(found, observe=lambda *seen: noted.append(seen)), Deadline.after(5))
+    return noted
+
+
+def test_what_was_scored_is_noted_as_it_was_sent() -> None:
+    body = b'[{"_id":"a","Age":17},{"_id":"d","_deleted":true},{"_id":"b","crm:Age":"30","City":"Oslo"}]'
+    for policy in ("ignore", "warn"):
+        assert observed(body, on_outside_contract=policy) == [
+            ("20261123T020000Z-0", ("Age", "City"), [[17, None], [30, "Oslo"]], 1)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("body", "service"),
+    [
+        (b"[]", Service()),
+        (b'[{"_id":"d","_deleted":true}]', Service()),
+        (b'[{"_id":"a","Age":30},{"_id":"b"}]', Service()),
+        (b'[{"_id":"a","Age":30},{"_id":"b","Age":50}]', Service(refuses=[50])),
+        (b'[{"_id":"a","Age":30}]', Broken()),
+    ],
+    ids=["nothing", "deleted", "a misfit", "refused", "down"],
+)
+def test_what_was_not_answered_is_not_noted(body: bytes, service: Service) -> None:
+    assert observed(body, service) == []
+
+
+def test_without_a_contract_nothing_is_noted() -> None:
+    noted: list[object] = []
+    found = replace(
+        model(Service(), None),
+        encoder=lambda _: Encoder(None, features=["Age"]),
+        observe=lambda *s: noted.append(s),
+    )
+    assert json.loads(score(b'[{"_id":"a","Age":30}]', found, Deadline.after(5)).body)
+    assert noted == []
+
+
 def test_scores_alone_are_the_predecessors_shape() -> None:
     settings: dict[str, Any] = {"return": "scores"}
     (entity,) = scored('[{"_id":"a","Age":30,"_deleted":false,"x":1}]', **settings)
@@ -232,6 +298,15 @@ def test_scores_alone_keep_the_mark_by_which_the_sink_takes_a_filtered_entity_aw
     settings: dict[str, Any] = {"return": "scores"}
     filtered = {"_id": "a", "_deleted": False, "_filtered": True}
     assert scored(json.dumps([filtered | {"x": 1}]), **settings) == [filtered]
+
+
+def test_the_same_batch_twice_is_the_same_answer_to_the_byte_with_all_that_can_be_added() -> None:
+    body = '[{"_id":"a","Age":17,"City":"Oslo"},{"_id":"b","Age":[1,2]},{"_id":"c","Age":30,"_deleted":true}]'
+    everything: dict[str, Any] = {"provenance": True, "on_outside_contract": "warn", "on_bad_entity": "mark"}
+    once = raw_scored(body, **everything)
+    assert all(f"churn:{name}" in once for name in ("model", "snapshot", "outside-contract", "error"))
+    assert raw_scored(body, **everything) == once
+    assert raw_scored(once, **everything) == once
 
 
 def test_provenance_names_model_contract_and_snapshot_and_nothing_that_changes() -> None:
