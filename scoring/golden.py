@@ -12,6 +12,7 @@ told by row, by score and by size; a feature's value never is.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple, TypeIs
 
 import msgspec
@@ -19,7 +20,7 @@ import msgspec
 from contract.documents import Golden, decode, encode
 from contract.features import DoesNotFit, Encoder, Row
 from contract.wire import nests_within
-from errors import Conflict, EntitiesDoNotFit, InvalidRequest, NoContract, NotFound, TooLarge
+from errors import Conflict, EntitiesDoNotFit, Failure, InvalidRequest, NoContract, NotFound, TooLarge
 from scoring.batch import Model, Scores
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
@@ -32,6 +33,13 @@ MOST_ROWS = 200
 TOLERANCE = 1e-6
 
 ROWS_TOLD = 3
+
+# What a refusal may cost beside the replay, to say which two features were swapped.
+MOST_PAIRS = 500
+ROWS_PROBED = 5
+PAIRS_TOLD = 3
+
+_SWAPPED = "They are answered as trained where {} change places. "
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -115,8 +123,55 @@ def prove(model: Model, candidate: Adopted, container: Container, deadline: Dead
         raise Conflict(misfit.detail, entities=misfit.entities, features=misfit.features) from None
     found = list(differences(golden, model.send(encoder, rows, deadline), model))
     if found:
-        raise _refused(model, candidate.version, len(rows), len(encoder.columns), found)
+        swapped = _swapped(model, encoder, golden, rows, [each.row for each in found], deadline)
+        raise _refused(model, candidate.version, len(rows), len(encoder.columns), found, swapped)
     return len(rows)
+
+
+def _swapped(
+    model: Model,
+    encoder: Encoder,
+    golden: Golden,
+    rows: Sequence[Row],
+    wrong: Sequence[int],
+    deadline: Deadline,
+) -> str:
+    """Look which two features the deployed model has swapped; empty where it is not that.
+
+    Rows are sent again with two features of one type in each other's place: where all are answered as the
+    trained model did, it is these two. First one row with every pair, then more rows with what is left.
+    """
+    pairs = list(_pairs(encoder, rows[wrong[0]]))[:MOST_PAIRS]
+    for row in wrong[:ROWS_PROBED]:
+        probes = [_exchanged(rows[row], pair) for pair in pairs]
+        same = Golden(
+            version=golden.version,
+            entities=(golden.entities[row],) * len(probes),
+            scores=(golden.scores[row],) * len(probes),
+        )
+        try:
+            answers = model.send(encoder, probes, deadline) if probes else []
+        except Failure:
+            return ""  # it is the first refusal that is told
+        differ = {each.row for each in differences(same, answers, model)}
+        pairs = [pair for at, pair in enumerate(pairs) if at not in differ]
+    told = " or ".join(f"{encoder.columns[one]} and {encoder.columns[other]}" for one, other in pairs)
+    return told if len(pairs) <= PAIRS_TOLD else ""
+
+
+def _pairs(encoder: Encoder, row: Row) -> Iterator[tuple[int, int]]:
+    """Give the pairs of columns of one type that tell something: their values differ in the row."""
+    types = [column.type if column else None for column in encoder.described]
+    for one, other in combinations(range(len(row)), 2):
+        if types[one] == types[other] and types[one] is not None and row[one] != row[other]:
+            yield one, other
+
+
+def _exchanged(row: Row, pair: tuple[int, int]) -> Row:
+    one, other = pair
+    changed = list(row)
+    changed[one], changed[other] = row[other], row[one]
+    return changed
 
 
 def differences(golden: Golden, answers: Sequence[Scores | RowRefused], model: Model) -> Iterator[Difference]:
@@ -209,13 +264,16 @@ def _encoded(model: Model, encoder: Encoder, golden: Golden) -> list[Row]:
     return rows
 
 
-def _refused(model: Model, version: str, rows: int, features: int, found: Sequence[Difference]) -> Conflict:
+def _refused(
+    model: Model, version: str, rows: int, features: int, found: Sequence[Difference], swapped: str
+) -> Conflict:
     told = "; ".join(f"row {d.row}{f' ({d.id})' if d.id else ''}: {d.told}" for d in found[:ROWS_TOLD])
     more = f"; and {len(found) - ROWS_TOLD} more rows" if len(found) > ROWS_TOLD else ""
     return Conflict(
         f"The endpoint of {model.name} answers {len(found)} of {rows} golden rows of {version} otherwise "
-        f"than the trained model, each sent with {features} features: {told}{more}. Deploy the model "
-        "that was trained on this version, and see that it takes its features in this order and spelling.",
+        f"than the trained model, each sent with {features} features: {told}{more}. "
+        f"{_SWAPPED.format(swapped) if swapped else ''}Deploy the model that was trained on this version, "
+        "and see that it takes its features in this order and spelling.",
         entities=[d.id for d in found if d.id],
         entity_count=len(found),
     )

@@ -232,11 +232,11 @@ def test_what_the_model_has_not_seen_is_ignored_told_or_refused(policy: str) -> 
     assert entity.get("churn:outside-contract") == (remarks if policy == "warn" else None)
 
 
-@pytest.mark.parametrize(("policy", "told"), [("ignore", 0), ("warn", 2)])
-def test_the_report_counts_the_entities_that_were_told_to_lie_outside(policy: str, told: int) -> None:
+@pytest.mark.parametrize("policy", ["ignore", "warn"])
+def test_the_report_counts_the_entities_that_lie_outside_whatever_is_told(policy: str) -> None:
     body = b'[{"_id":"a","Age":17},{"_id":"b","Age":30},{"_id":"c","Age":null}]'
     found = model(Service(), on_outside_contract=policy)
-    assert score(body, found, Deadline.after(5)).report.outside == told
+    assert score(body, found, Deadline.after(5)).report.outside == 2
 
 
 def test_what_fails_for_lying_outside_is_marked_and_not_counted_as_scored() -> None:
@@ -279,11 +279,8 @@ def test_what_was_not_answered_is_not_noted(body: bytes, service: Service) -> No
 
 def test_without_a_contract_nothing_is_noted() -> None:
     noted: list[object] = []
-    found = replace(
-        model(Service(), None),
-        encoder=lambda _: Encoder(None, features=["Age"]),
-        observe=lambda *s: noted.append(s),
-    )
+    untyped = Encoder(None, features=["Age"])
+    found = replace(model(Service(), None), encoder=lambda _: untyped, observe=lambda *s: noted.append(s))
     assert json.loads(score(b'[{"_id":"a","Age":30}]', found, Deadline.after(5)).body)
     assert noted == []
 
