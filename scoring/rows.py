@@ -17,11 +17,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from errors import BadAnswer, Failure, Silence, Throttled
+from errors import Failure, Silence, Throttled
 from scoring.cases import Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
 from scoring.dialects.answers import redacted
+from scoring.evidence import Evidence
 from scoring.retries import Allowance, Call, Parcel, ReportedInside, Sender, Sent
 from scoring.verdicts import LONGEST_WAIT_S, Verdict
 from settings import ModelSettings
@@ -30,9 +31,6 @@ from telemetry import carried
 # Bad rows that each first parcel can be searched for at most: k bad rows among n cost no more than
 # 1 + 2·k·⌈log₂ n⌉ requests (statement 35, engineering.md P6). Beyond, whole groups are reported.
 BAD_ROWS_SOUGHT = 20
-
-# So many rows refused alone, and none scored: the search ends, for it is not the rows (statement 35).
-REFUSED_ALONE_ENOUGH = 10
 
 TOO_LARGE = 413
 
@@ -153,11 +151,7 @@ class _Search:
         self._results: list[Scored | RowRefused | None] = [None] * len(rows)
         self._todo: deque[_Piece] = deque(self._first_pieces())
         self._sent: dict[Future[Sent], _Piece] = {}
-        self._scored = 0
-        self._judged = 0
-        self._refused_alone = 0
-        self._blamed: Verdict | None = None
-        self._proven = True
+        self._evidence = Evidence(scorer.sender.whom)
         self._small_next = False
 
     def run(self) -> list[Scored | RowRefused]:
@@ -195,11 +189,11 @@ class _Search:
                 self._submit(piece, body)
 
     def _next(self) -> _Piece:
-        """Take a piece; while rows are refused and none has scored, the smallest and the largest in turn.
+        """Take a piece; while it is in doubt whose fault it is, the smallest and the largest in turn.
 
         Small pieces tell soonest that single rows are refused, large ones that others score.
         """
-        if self._blamed is None or self._scored:
+        if not self._evidence.doubtful:
             return self._todo.popleft()
         self._small_next = not self._small_next
         piece = (max if self._small_next else min)(self._todo, key=len)
@@ -247,10 +241,11 @@ class _Search:
             self._keep(piece, sent.results)
             return
         if sent.verdict.action is Action.BLAME:
-            self._blamed = sent.verdict
+            self._evidence.blamed(sent.verdict)
         match sent.verdict.action:
             case Action.BLAME if len(piece) == 1:
-                self._refuse(piece, sent.verdict)
+                self._results[piece.start] = RowRefused(sent.verdict.status, sent.verdict.message)
+                self._evidence.refused_alone(sent.verdict)
             case Action.BLAME | Action.SPLIT:
                 middle = (piece.start + piece.stop) // 2
                 half = replace(piece, stop=middle, met=sent.met, cut_by=sent.verdict)
@@ -261,20 +256,8 @@ class _Search:
     def _keep(self, piece: _Piece, results: Results) -> None:
         names = results.names
         self._results[piece.start : piece.stop] = [Scored(names, values) for values in results.rows]
-        self._scored += len(piece)
-        self._judged += len(piece)
-        self._proven = True
+        self._evidence.scored(len(piece))
         self._scorer.remember(self._payload.columns, self._rows[piece.start])
-
-    def _refuse(self, piece: _Piece, verdict: Verdict) -> None:
-        """Note a row that was refused alone (statement 37)."""
-        self._results[piece.start] = RowRefused(verdict.status, verdict.message)
-        self._judged += 1
-        self._refused_alone += 1
-        if not verdict.case.explained:
-            self._proven = False
-        if not self._scored and self._refused_alone >= REFUSED_ALONE_ENOUGH:
-            raise self._all_refused(verdict)
 
     def _give_up(self, piece: _Piece, verdict: Verdict) -> None:
         """Report rows of a group that is refused, or end the call where it was not their fault."""
@@ -286,23 +269,22 @@ class _Search:
         )
         refused = RowRefused(verdict.status, message)
         self._results[piece.start : piece.stop] = [refused] * len(piece)
-        self._judged += len(piece)
+        self._evidence.refused_together(len(piece))
 
     def _confirm(self) -> None:
-        """See that the service scores beside the rows that it refuses: a broken one must not mark a hub."""
-        if self._blamed is None or (self._scored and self._proven):
+        """See, where it is in doubt, that the service scores a row that it has scored before."""
+        if not self._evidence.undecided():
             return
-        if not self._scored and self._judged > 1:
-            raise self._all_refused(self._blamed)
         row = self._scorer.known_good(self._payload.columns)
         if row is None:
-            raise BadAnswer(
-                f"{self._scorer.sender.whom}: {self._blamed.message}, and no entity has scored yet that "
-                f"could show that it works at all. {_NOT_ROWS}"
-            )
-        self._try_known_good(row)
+            raise self._evidence.none_known_good()
+        sent = self._sent_alone(row)
+        if sent.results is None and sent.verdict.action is Action.BLAME:
+            raise self._evidence.all_refused(sent.verdict)
+        if sent.results is None:
+            raise sent.verdict.failure(self._scorer.sender.whom)
 
-    def _try_known_good(self, row: Row) -> None:
+    def _sent_alone(self, row: Row) -> Sent:
         body = self._payload.write([row])
         parcel = self._parcel([row], body, (), Allowance(self._scorer.settings.attempts))
         future = self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)
@@ -311,17 +293,7 @@ class _Search:
             failure = self._out_of_time([future])
             future.cancel()
             raise failure
-        sent = future.result()
-        if sent.results is None and sent.verdict.action is Action.BLAME:
-            raise self._all_refused(sent.verdict)
-        if sent.results is None:
-            raise sent.verdict.failure(self._scorer.sender.whom)
-
-    def _all_refused(self, verdict: Verdict) -> Failure:
-        whom = self._scorer.sender.whom
-        if not verdict.case.explained:
-            return verdict.failure(whom)
-        return BadAnswer(f"{whom}: {verdict.message}, whichever entity is sent. {_NOT_ROWS}")
+        return future.result()
 
     def _out_of_time(self, sent: Iterable[Future[Sent]]) -> Failure:
         whom = self._scorer.sender.whom
@@ -337,6 +309,3 @@ class _Search:
             "the deadline. Raise in_flight, or send fewer calls at a time.",
             retry_after=1.0,
         )
-
-
-_NOT_ROWS = "No entity was marked: look at the deployment's log, and at dialect, features and contract."

@@ -28,6 +28,7 @@ PURE = (
     "scoring.cases",
     "scoring.dialects",
     "scoring.entities",
+    "scoring.evidence",
     "scoring.scores",
     "scoring.verdicts",
     "training_export.csv_scan",

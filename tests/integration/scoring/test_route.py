@@ -284,6 +284,14 @@ def test_return_scores_gives_the_predecessors_shape(app: RunningApp) -> None:
     ]
 
 
+@pytest.mark.statement("sesam-18")
+def test_entities_sent_again_one_by_one_score_as_they_did_together(app: RunningApp) -> None:
+    sent = entities(0, 20)
+    together = post(app, "taught", sent).json()
+    assert [post(app, "taught", [entity]).json() for entity in sent] == [[entity] for entity in together]
+    assert post(app, "taught", together).json() == together
+
+
 @pytest.mark.statement("sesam-24")
 def test_a_rest_transforms_object_comes_back_as_one_object_with_plain_numbers(app: RunningApp) -> None:
     answer = post(app, "taught", {"x": 42, "City": "Oslo"})

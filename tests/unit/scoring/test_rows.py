@@ -15,8 +15,9 @@ from errors import BadAnswer, CredentialsRefused, Failure, ServiceDown, Silence,
 from scoring.breaker import Breaker
 from scoring.deadline import Deadline
 from scoring.dialects import Results, Row, SentColumn
+from scoring.evidence import REFUSED_ALONE_ENOUGH
 from scoring.retries import Sender
-from scoring.rows import BAD_ROWS_SOUGHT, REFUSED_ALONE_ENOUGH, Payload, RowRefused, RowScorer, Scored
+from scoring.rows import BAD_ROWS_SOUGHT, Payload, RowRefused, RowScorer, Scored
 from scoring.verdicts import Outcome, Reply
 from settings import ModelSettings
 from tests.unit.scoring.wires import Answer, Clock, ScriptedWire, X, behind, payload, refusing, rows, scores

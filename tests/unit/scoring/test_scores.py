@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.node.reader import read
 from scoring.dialects import AnswerUnusable, Results, Row, SentColumn
 from scoring.dialects.answers import PREDICTION
 from scoring.scores import scores_of
@@ -246,11 +247,13 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.statement("sesam-19", "sesam-20")
+@pytest.mark.statement("sesam-19", "sesam-20", "sesam-22")
 @given(values=st.lists(VALUES, min_size=1, max_size=4), decimals=st.integers(-1, 15))
 def test_whatever_a_model_answers_a_strict_reader_takes_it(values: list[object], decimals: int) -> None:
     answered = bare(*values, columns=(), sent=[[]] * len(values), decimals=decimals)
     assert len(answered) == len(values)
+    reading = read(msgspec.json.encode([{"_id": str(n), **each} for n, each in enumerate(answered)]))
+    assert [entity["_id"] for entity in reading.entities] == [str(n) for n in range(len(values))]
     body = msgspec.json.encode(answered).decode()
     assert "NaN" not in body
     for text in texts(json.loads(body)):
