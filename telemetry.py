@@ -151,6 +151,7 @@ LINES = {
     ),
     "run": ("export", "id", "tries", "outcome", "started", "finished", "version", "detail", "ms"),
     "not-queued": ("export", "reason"),
+    "not-observed": ("model", "reason"),
 }
 
 

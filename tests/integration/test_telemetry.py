@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from azurefunctions.extensions.http.fastapi import Request, Response
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
@@ -27,6 +28,7 @@ import scoring.functions
 import telemetry
 from errors import NodeRefused, NodeUnavailable
 from local.bootstrap import ROOT
+from local.host.process import running_app
 from scoring import models
 from settings import AzureMLSettings, SesamSettings, load_settings
 from tests.exports import Bench, rows
@@ -489,6 +491,39 @@ def test_with_one_all_three_kinds_reach_azure_monitor_and_not_before_they_are_to
     operations = {item["tags"]["ai.operation.id"] for item in [*messages, told["RemoteDependencyData"]]}
     assert len(operations) == 1
     assert "planted-value" not in json.dumps(sent)
+
+
+def test_under_the_engine_a_batch_belongs_to_the_callers_trace(tmp_path: Path) -> None:
+    """As infra/ sets it: PYTHON_ENABLE_OPENTELEMETRY has the engine hand the host's trace to the function."""
+    trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    accepted = answer(200, b'{"itemsReceived": 1, "itemsAccepted": 1, "errors": []}')
+    with Rogue(accepted) as azure, Rogue(scored("a", id_="azure-1")) as service:
+        (tmp_path / "bridge.toml").write_text(CONFIG.format(url=service.url))
+        connection = f"InstrumentationKey={'0' * 8}-0000-0000-0000-{'0' * 12};IngestionEndpoint={azure.url}"
+        given = {
+            "BRIDGE_CONFIG": str(tmp_path / "bridge.toml"),
+            "MODELS__CHURN__KEY": KEY,
+            "PYTHON_ENABLE_OPENTELEMETRY": "true",
+            telemetry.CONNECTION: connection,
+            "TMPDIR": str(tmp_path),
+        }
+        with running_app(ROOT, settings=given | NOTHING_OF_ITS_OWN) as app:
+            headers = {"traceparent": f"00-{trace_id}-{parent}-01"}
+            url = f"{app.base_url}/api/score/churn"
+            assert requests.post(url, json=ENTITIES[:1], headers=headers, timeout=30).status_code == 200
+        sent = [json.loads(line) for received in azure.received for line in _items(received.body)]
+    spans = {
+        item["data"]["baseData"]["name"]: item["tags"]
+        for item in sent
+        if item["data"]["baseType"] == "RemoteDependencyData"
+    }
+    assert spans.keys() == {"batch", "sub-batch", "attempt"}
+    assert {tags["ai.operation.id"] for tags in spans.values()} == {trace_id}
+    assert spans["batch"]["ai.operation.parentId"] == parent
+    lines = [item for item in sent if item["data"]["baseType"] == "MessageData"]
+    assert trace_id in {item["tags"]["ai.operation.id"] for item in lines}
+    told = [item["data"]["baseData"]["message"].partition(" ")[0] for item in lines]
+    assert told.count("batch") == 1
 
 
 def _items(body: bytes) -> list[str]:
