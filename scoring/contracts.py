@@ -18,7 +18,8 @@ from storage import Container, adoption_blob, contract_blob, latest_blob, manife
 
 REFRESH_S = 15.0
 
-# Storage that was away is not asked again for so long: the calls of a cold start would queue up behind it.
+# Storage that was away is not asked again for so long, whatever the model: the calls of a cold start, or the
+# checks of many models, would queue up behind its silence.
 AWAY_S = 2.0
 RETRY_AFTER_S = 60.0
 MOST_CONTRACTS = 64
@@ -64,7 +65,7 @@ class Contracts:
         self._cached: dict[str, _Cached] = {}
         self._contracts: dict[str, Contract] = {}
         self._refreshing: dict[str, threading.Lock] = {}
-        self._away: dict[str, _Away] = {}
+        self._away: _Away | None = None
 
     def adopted(self, model: str, export: str, deadline: Deadline) -> Adopted:
         """Give what a model has adopted, at most REFRESH_S old while storage answers.
@@ -158,7 +159,7 @@ class Contracts:
     def _look(self, model: str, export: str, cached: _Cached | None) -> Adopted:
         if cached is not None and self._clock() - cached.looked < REFRESH_S:
             return cached.adopted
-        away = self._away.get(model)
+        away = self._away
         if cached is None and away is not None and self._clock() < away.until:
             raise type(away.failure)(away.failure.detail, retry_after=AWAY_S)
         try:
@@ -173,7 +174,7 @@ class Contracts:
             raise
         except Failure as failure:
             if cached is None:
-                self._away[model] = _Away(failure, self._clock() + AWAY_S)
+                self._away = _Away(failure, self._clock() + AWAY_S)
                 raise
             cached.failure = failure.detail
         cached.looked = self._clock()

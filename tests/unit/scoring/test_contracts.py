@@ -183,6 +183,8 @@ def test_storage_that_is_away_at_a_cold_start_is_asked_once_for_all_who_wait(wor
     found = at_once(20, world.look)
     assert [each.detail for each in found] == ["away"] * 20
     assert [each.retry_after for each in found].count(AWAY_S) == 19
+    with pytest.raises(StorageDown, match="away"):
+        world.contracts.adopted("another", "customers", Deadline.after(5))
     assert len(world.storage.asked) == 1
     world.storage.failure = None
     world.adopt(FIRST, world.first)
