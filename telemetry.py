@@ -30,6 +30,8 @@ CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
 log = logging.getLogger(NAME)
 log.setLevel(logging.INFO)  # the root's level is the host's business; these lines are few and wanted
+# Under requests and Azure's SDKs: at debug level it writes whole URLs, whose query may be a key or a SAS.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _started = threading.Lock()

@@ -9,10 +9,11 @@ import http.client
 import logging
 import time
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from email.utils import formatdate
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3
@@ -155,7 +156,7 @@ class Endpoint:
                 proxies={},
             )
             try:
-                reply = _without(request.headers.get("Authorization", ""), self._read(response))
+                reply = _without(self._secrets(request), self._read(response))
             finally:
                 response.close()
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, zlib.error) as error:
@@ -164,6 +165,11 @@ class Endpoint:
             return Trouble(Fault.SILENT if exchange.cut else _fault(error))
         # A body that ends with the connection looks whole when it is we who cut it.
         return Trouble(Fault.SILENT) if exchange.cut else reply
+
+    def _secrets(self, request: requests.PreparedRequest) -> list[str]:
+        """Give what must not come back: our key or token, and what the query of the url may hold."""
+        values = [value for _, value in parse_qsl(urlsplit(self._settings.url).query)]
+        return [request.headers.get("Authorization", "").removeprefix("Bearer "), *values]
 
     def _too_large_head(self) -> BadAnswer:
         return BadAnswer(
@@ -224,13 +230,14 @@ def _session(settings: ModelSettings) -> _Session:
     return session
 
 
-def _without(authorization: str, reply: Reply) -> Reply:
-    """Blot out our own key or token where an answer echoes it: it must reach neither an answer nor a log."""
-    secret = authorization.removeprefix("Bearer ")
-    if len(secret) < SHORTEST_SECRET:
-        return reply
-    headers = {name: value.replace(secret, "…") for name, value in reply.headers.items()}
-    return replace(reply, headers=headers, body=reply.body.replace(secret.encode(), "…".encode()))
+def _without(secrets: Iterable[str], reply: Reply) -> Reply:
+    """Blot out our secrets where an answer echoes them: they must reach neither an answer nor a log."""
+    headers, body = reply.headers, reply.body
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            headers = {name: value.replace(secret, "…") for name, value in headers.items()}
+            body = body.replace(secret.encode(), "…".encode())
+    return replace(reply, headers=headers, body=body)
 
 
 def _inflated(body: bytes, encoding: str, limit: int) -> bytes:

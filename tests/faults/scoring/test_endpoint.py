@@ -223,12 +223,12 @@ def test_headers_under_the_limit_are_taken(post: Post) -> None:
 
 @pytest.mark.statement("azureml-17")
 def test_a_service_that_echoes_the_key_does_not_spread_it(post: Post) -> None:
-    echo = f'{{"error": "invalid token {KEY}"}}'.encode()
+    echo = f'{{"error": "invalid token {KEY} at ?code=planted-in-the-url"}}'.encode()
     with Rogue(answer(424, echo, {"x-request-id": KEY, "x-ms-reason": f"Bearer {KEY}"})) as server:
-        reply = post(server)
+        reply = post(server, url=f"{server.url}?api-version=2.0&code=planted-in-the-url")
     assert isinstance(reply, Reply)
     assert KEY not in f"{reply.body!r} {reply.headers} {reply.request_id}"
-    assert "invalid token" in reply.body.decode()
+    assert reply.body.decode() == '{"error": "invalid token … at ?code=…"}'
 
 
 @pytest.mark.fault(19)
