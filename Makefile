@@ -32,6 +32,9 @@ fuzz: MINUTES = 1
 fuzz: setup ## coverage-guided fuzzing of what reads foreign bytes, MINUTES=1 for each target
 	@$(PY) -m tests.fuzz.run --minutes '$(MINUTES)' $(TARGETS)
 
+audit: setup ## what is known against the pinned packages, where PyPI's advisories can be reached
+	@$(PY) -m tests.audit
+
 format: setup ## puts the code into its format
 	@$(PY) -m ruff check --fix-only --quiet
 	@$(PY) -m ruff format

@@ -93,6 +93,25 @@ def _service_address(value: str) -> str:
     return value
 
 
+def _account_address(value: str) -> str:
+    if value and _parts(value) is None:
+        raise ValueError(
+            "must be the https address of a storage service, such as https://ACCOUNT.blob.core.windows.net"
+        )
+    if value.startswith("http:") and not is_loopback(value):
+        raise ValueError("must be https: over plain http the identity's token could be read on the way")
+    return value
+
+
+def _is_plain(connection: str) -> bool:
+    """Say whether a connection string leads over plain http to another machine."""
+    words = dict(part.partition("=")[::2] for part in connection.split(";"))
+    spoken = [value for name, value in words.items() if name.endswith("Endpoint")]
+    if not spoken:
+        return words.get("DefaultEndpointsProtocol", "").lower() == "http"
+    return any(url.startswith("http:") and not is_loopback(url) for url in spoken)
+
+
 def _parts(url: str) -> SplitResult | None:
     """Take an http(s) address apart; None where it is none. urlsplit's own errors quote the value."""
     try:
@@ -141,6 +160,7 @@ Name = Annotated[str, Field(pattern=rf"^{NAME_PATTERN}$", max_length=63)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_json_if_text)]
 type Table[T] = Annotated[dict[Name, T], BeforeValidator(_json_if_text)]
 NODE_URL = Annotated[str, AfterValidator(_node_address)]
+ACCOUNT_URL = Annotated[str, AfterValidator(_account_address)]
 SERVICE_URL = Annotated[str, AfterValidator(_service_address)]
 
 
@@ -169,8 +189,8 @@ class StorageSettings(Section):
 
     container: Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")] = "training-data"
     connection_string: Secret = SecretStr("")
-    blob_service_uri: str = ""
-    queue_service_uri: str = ""
+    blob_service_uri: ACCOUNT_URL = ""
+    queue_service_uri: ACCOUNT_URL = ""
     client_id: str = ""
 
 
@@ -361,6 +381,8 @@ class Settings(BaseSettings):
         """Say where what is sent could be read or altered on the way, because the settings allow it."""
         if not self.sesam.verify_tls:
             yield "sesam.verify_tls is false: whoever sits between could read the token and alter data"
+        if _is_plain(self.storage.connection_string.get_secret_value()):
+            yield "the storage's connection string is plain http: whoever sits between could alter versions"
         for name, model in self.models.items():
             seen = f"anybody on the way to {urlsplit(model.url).hostname} can read the key and the data"
             if not model.verify_tls:

@@ -292,3 +292,39 @@ def test_what_could_be_read_on_the_way_is_said_at_the_start_by_name(
 def test_the_query_of_a_url_stands_in_no_repr(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELS__CHURN__URL", f"https://ml.example/score?code={SECRET}")
     assert SECRET not in repr(load_settings())
+
+
+PLAIN = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=" + SECRET
+
+
+@pytest.mark.parametrize(
+    ("connection", "weak"),
+    [
+        (PLAIN, True),
+        (PLAIN.replace("=http;", "=https;"), False),
+        (f"{PLAIN};BlobEndpoint=http://azurite:10000/a", True),
+        (f"{PLAIN};BlobEndpoint=http://127.0.0.1:10000/a", False),
+        (f"BlobEndpoint=https://a.blob.core.windows.net;SharedAccessSignature={SECRET}", False),
+        ("UseDevelopmentStorage=true", False),
+    ],
+)
+def test_storage_over_plain_http_to_another_machine_is_said(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, connection: str, weak: bool
+) -> None:
+    monkeypatch.setenv("AzureWebJobsStorage", connection)
+    said = list(load_settings().weaknesses())
+    assert [each.partition(":")[0] for each in said] == (
+        ["the storage's connection string is plain http"] if weak else []
+    )
+    assert SECRET not in str(said)
+
+
+def test_storage_by_identity_is_https_or_this_machine(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STORAGE__BLOB_SERVICE_URI", "AzureWebJobsStorage__queueServiceUri"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "http://a.blob.core.windows.net")
+            assert "must be https" in problems()[0]
+            patch.setenv(name, "https://a.blob.core.windows.net")
+            load_settings()
+    monkeypatch.setenv("STORAGE__BLOB_SERVICE_URI", "http://127.0.0.1:10000/a")
+    load_settings()
