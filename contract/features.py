@@ -8,9 +8,11 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from typing import NamedTuple
 
 from contract import values
+from contract.columns import ReadAll, column_reader
 from contract.contract import Column, Contract, is_reserved
 from contract.values import INT64, LARGEST_EXACT, READERS, Value
 from contract.wire import Identifier, Moment, Scalar, Tagged, bare_name, decode
@@ -22,6 +24,9 @@ type Row = list[Value | None]
 # Entities of one pipe come in few shapes; a hostile caller must not fill the memory with more.
 MOST_PLANS = 512
 LARGEST_SHAPE = 1000
+
+# So many entities at a time stay in the processor's cache (docs/benchmarks.md).
+SLICE = 250
 
 
 class Remark(NamedTuple):
@@ -54,15 +59,63 @@ class Encoded(NamedTuple):
     outside: tuple[Remark, ...]
 
 
+class _Judged(NamedTuple):
+    """A value as it is sent, why it does not fit, and what in it the model has not seen."""
+
+    value: Value | None
+    wrong: str = ""
+    outside: str | None = None
+
+
+_ABSENT = object()
+
+
 @dataclass(frozen=True, slots=True)
 class _Feature:
     """One column to send: where it comes from and how it is read."""
 
     name: str
     read: Reader
+    read_all: ReadAll
     required: bool
     outside: Callable[[Value], str | None] | None
-    never_empty: bool
+
+    def column(
+        self, found: Sequence[object], wrong: dict[int, list[Remark]], outside: dict[int, list[Remark]]
+    ) -> Sequence[Value | None]:
+        """Read a column of JSON values, _ABSENT where there is none; note what is wrong or outside."""
+        if not self.required and _ABSENT in found:
+            found = [None if value is _ABSENT else value for value in found]
+        told = self.read_all(found)
+        return told if told is not None else self._one_by_one(found, wrong, outside)
+
+    def _one_by_one(
+        self, found: Sequence[object], wrong: dict[int, list[Remark]], outside: dict[int, list[Remark]]
+    ) -> Sequence[Value | None]:
+        texts: dict[str, _Judged] = {}
+        column: list[Value | None] = []
+        for at, value in enumerate(found):
+            if type(value) is str:  # of one text the judgement is one
+                judged = texts.get(value) or texts.setdefault(value, self._judge(value))
+            else:
+                judged = self._judge(value)
+            column.append(judged.value)
+            if judged.wrong:
+                wrong.setdefault(at, []).append(Remark(self.name, judged.wrong))
+            elif judged.outside:
+                outside.setdefault(at, []).append(Remark(self.name, judged.outside))
+        return column
+
+    def _judge(self, found: object) -> _Judged:
+        if found is _ABSENT:
+            return _Judged(None, "required, but the entity has no such property under any namespace")
+        try:
+            value = self.read(found)
+        except Unfit as error:
+            return _Judged(None, str(error))
+        if value is None:
+            return _Judged(None, "", "null, in a column that never was empty" if self.required else None)
+        return _Judged(value, "", self.outside(value) if self.outside is not None else None)
 
 
 class Encoder:
@@ -111,7 +164,7 @@ class Encoder:
         self.described = tuple((known or {}).get(name) for name in self.columns)
         # A column that is sent is no score: under the prefix it is the hub's own, of a namespace named so.
         self._foreign = {f"{prefix}{name}": name for name in self.columns if prefix and name not in echoes}
-        self._plans: dict[tuple[str, ...], tuple[str | None, ...]] = {}
+        self._plans: dict[frozenset[str], _Plan] = {}
 
     def encode(self, entity: Entity) -> Encoded:
         """Encode one entity.
@@ -120,74 +173,116 @@ class Encoder:
             DoesNotFit: naming every feature that is absent, ambiguous or not of its type.
             PrefixTaken: naming the properties that the prefix covers and that are no scores.
         """
-        row: Row = []
-        outside: list[Remark] = []
-        wrong: list[Remark] = []
-        for feature, key in zip(self._features, self._plan(entity), strict=True):
-            try:
-                value = None if key is None else feature.read(entity[key])
-            except Unfit as error:
-                wrong.append(Remark(feature.name, str(error)))
-                continue
-            row.append(value)
-            if value is None:
-                if feature.never_empty:
-                    outside.append(Remark(feature.name, "null, in a column that never was empty"))
-            elif feature.outside is not None and (reason := feature.outside(value)):
-                outside.append(Remark(feature.name, reason))
-        if wrong:
-            raise DoesNotFit(wrong)
-        row.extend(self._constants.values())
-        return Encoded(row, tuple(outside))
+        (encoded,) = self.encode_all([entity])
+        if isinstance(encoded, DoesNotFit):
+            raise encoded
+        return encoded
 
-    def _plan(self, entity: Entity) -> tuple[str | None, ...]:
-        shape = tuple(entity)
-        plan = self._plans.get(shape)
+    def encode_all(self, entities: Sequence[Entity]) -> list[Encoded | DoesNotFit]:
+        """Encode entities, column by column; each comes out as if it were encoded alone."""
+        slices = (entities[at : at + SLICE] for at in range(0, len(entities), SLICE))
+        return [encoded for some in slices for encoded in self._encode_some(some)]
+
+    def _encode_some(self, entities: Sequence[Entity]) -> Sequence[Encoded | DoesNotFit]:
+        plan = self._plan(frozenset().union(*entities))
+        if not (plan.doubled or plan.taken or plan.exact_and_more):
+            return self._encode_by(plan, entities)
+        # Which property counts, or whether any is refused, depends on what each entity has.
+        shapes: dict[frozenset[str], list[int]] = {}
+        for at, entity in enumerate(entities):
+            shapes.setdefault(frozenset(entity), []).append(at)
+        told: dict[int, Encoded | DoesNotFit] = {}
+        for shape, places in shapes.items():
+            alike = self._encode_by(self._plan(shape), [entities[at] for at in places])
+            told.update(zip(places, alike, strict=True))
+        return [told[at] for at in range(len(entities))]
+
+    def _encode_by(self, plan: "_Plan", entities: Sequence[Entity]) -> Sequence[Encoded | DoesNotFit]:
+        if plan.taken:
+            return [PrefixTaken(plan.taken)] * len(entities)
+        wrong: dict[int, list[Remark]] = {}
+        outside: dict[int, list[Remark]] = {}
+        columns = [
+            feature.column(_values(entities, key), wrong, outside)
+            for feature, key in zip(self._features, plan.properties, strict=True)
+        ]
+        for feature, candidates in plan.doubled.items():
+            for at in range(len(entities)):
+                wrong[at] = [remark for remark in wrong.get(at, ()) if remark.feature != feature]
+                wrong[at].append(Remark(feature, _doubled(candidates)))
+        columns += ([value] * len(entities) for value in self._constants.values())
+        rows = map(list, zip(*columns, strict=True)) if columns else ([] for _ in entities)
+        if not wrong and not outside:
+            return [Encoded(row, ()) for row in rows]
+        return [
+            DoesNotFit(wrong[at]) if at in wrong else Encoded(row, tuple(outside.get(at, ())))
+            for at, row in enumerate(rows)
+        ]
+
+    def _plan(self, properties: frozenset[str]) -> "_Plan":
+        plan = self._plans.get(properties)
         if plan is None:
-            plan = self._bind(shape)
-            if len(self._plans) < MOST_PLANS and len(shape) <= LARGEST_SHAPE:
-                self._plans[shape] = plan
+            plan = self._bind(properties)
+            if len(self._plans) < MOST_PLANS and len(properties) <= LARGEST_SHAPE:
+                self._plans[properties] = plan
         return plan
 
-    def _bind(self, properties: Collection[str]) -> tuple[str | None, ...]:
+    def _bind(self, properties: Collection[str]) -> "_Plan":
         """Find each feature's property: the chosen one, else the exact name, else without namespace."""
-        if taken := [name for name in properties if name in self._foreign]:
-            raise PrefixTaken(
-                [
-                    Remark(
-                        self._foreign[name],
-                        f"{name} stands where the model's own scores do: set another prefix",
-                    )
-                    for name in taken
-                ]
-            )
         by_bare: dict[str, list[str]] = {}
         for name in properties:
             if not is_reserved(name) and not (self._prefix and name.startswith(self._prefix)):
                 by_bare.setdefault(bare_name(name), []).append(name)
-        wrong: list[Remark] = []
-        plan: list[str | None] = []
+        bound: list[str | None] = []
+        doubled: dict[str, tuple[str, ...]] = {}
+        exact_and_more = False
         for feature in self._features:
-            try:
-                plan.append(self._property(feature, properties, by_bare))
-            except Unfit as error:
-                wrong.append(Remark(feature.name, str(error)))
-        if wrong:
-            raise DoesNotFit(wrong)
-        return tuple(plan)
+            name = self._choices.get(feature.name, feature.name)
+            candidates = by_bare.get(name, [])
+            if name in properties:
+                bound.append(name)
+                exact_and_more |= len(candidates) > (name in candidates)
+                continue
+            bound.append(candidates[0] if len(candidates) == 1 else None)
+            if len(candidates) > 1:
+                doubled[feature.name] = tuple(sorted(candidates))
+        taken = tuple(
+            Remark(self._foreign[name], f"{name} stands where the model's own scores do: set another prefix")
+            for name in properties
+            if name in self._foreign
+        )
+        return _Plan(tuple(bound), doubled, taken, exact_and_more)
 
-    def _property(
-        self, feature: _Feature, properties: Collection[str], by_bare: Mapping[str, list[str]]
-    ) -> str | None:
-        name = self._choices.get(feature.name, feature.name)
-        candidates = [name] if name in properties else by_bare.get(name, [])
-        if len(candidates) > 1:
-            raise Unfit(
-                f"{' and '.join(sorted(candidates))} both fall on this name: choose one by the model's map"
-            )
-        if not candidates and feature.required:
-            raise Unfit("required, but the entity has no such property under any namespace")
-        return candidates[0] if candidates else None
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where the features of some entities come from.
+
+    Attributes:
+        properties: each feature's property; None where there is none, or more than one.
+        doubled: the features with more than one, and which.
+        taken: the properties that the prefix covers and that are no scores.
+        exact_and_more: a feature has a property of its exact name, and others beside it that do not count
+            where that one is.
+    """
+
+    properties: tuple[str | None, ...]
+    doubled: Mapping[str, Sequence[str]]
+    taken: Sequence[Remark]
+    exact_and_more: bool
+
+
+def _values(entities: Sequence[Entity], key: str | None) -> Sequence[object]:
+    if key is None:
+        return [_ABSENT] * len(entities)
+    try:
+        return list(map(itemgetter(key), entities))
+    except KeyError:
+        return [entity.get(key, _ABSENT) for entity in entities]
+
+
+def _doubled(candidates: Sequence[str]) -> str:
+    return f"{' and '.join(candidates)} both fall on this name: choose one by the model's map"
 
 
 def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | None]:
@@ -219,16 +314,16 @@ def _refuse_covered(prefix: str, names: Collection[str]) -> None:
 
 def _feature(name: str, known: Mapping[str, Column] | None, naive: bool) -> _Feature:
     if known is None:
-        return _Feature(name, _scalar_reader(_plain), required=False, outside=None, never_empty=False)
+        return _Feature(name, _scalar_reader(_plain), column_reader(None), required=False, outside=None)
     if name not in known:
         raise ValueError(f"features names {name}, which is no column of the contract")
     column = known[name]
     return _Feature(
         name,
         _scalar_reader(_typed(column, naive)),
+        column_reader(column, naive=naive),
         required=not column.nullable,
         outside=_outside(column),
-        never_empty=not column.nullable,
     )
 
 
@@ -389,9 +484,10 @@ def _outside(column: Column) -> Callable[[Value], str | None] | None:
     if low is None or high is None:
         return None
     if isinstance(low, str) or isinstance(high, str):
-        low_s, high_s = values.seconds(str(low)), values.seconds(str(high))
+        # Canonical texts are in the order of their times, to the last digit; Z is beside the point.
+        first, last = str(low).removesuffix("Z"), str(high).removesuffix("Z")
         return lambda value: (
-            None if low_s <= values.seconds(str(value)) <= high_s else "outside the range the model has seen"
+            None if first <= str(value).removesuffix("Z") <= last else "outside the range the model has seen"
         )
     return lambda value: (
         None

@@ -86,12 +86,14 @@ def moment(cell: str) -> str | None:
     if not match:
         return None
     day_, time, fraction, zone = match.groups()
+    digits = (fraction or "").rstrip("0")
     try:
-        instant = datetime.fromisoformat(f"{day_}T{time}{zone or 'Z'}")
-        instant = instant.astimezone(UTC)
+        if zone is None or zone == "Z":
+            datetime.fromisoformat(f"{day_}T{time}")
+            return f"{day_}T{time}" + (f".{digits}" if digits else "") + "Z"
+        instant = datetime.fromisoformat(f"{day_}T{time}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    digits = (fraction or "").rstrip("0")
     return f"{instant:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + (f".{digits}" if digits else "") + "Z"
 
 

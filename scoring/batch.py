@@ -104,7 +104,8 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
     live = [index for index, entity in enumerate(batch.entities) if not entity.passes]
     outcomes = _outcomes([batch.entities[index] for index in live], model, deadline) if live else []
     by_index = dict(zip(live, outcomes, strict=True))
-    texts = [_text(entity, by_index.get(index), model) for index, entity in enumerate(batch.entities)]
+    stale = batch.names(model.prefix)
+    texts = [_text(entity, by_index.get(index), stale, model) for index, entity in enumerate(batch.entities)]
     marked = sum(outcome.refused is not None for outcome in outcomes)
     report = Report(
         entities=len(batch.entities),
@@ -119,7 +120,7 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
 def _outcomes(entities: Sequence[Entity], model: Model, deadline: Deadline) -> list[_Outcome]:
     adopted = model.adopted(deadline)
     encoder = model.encoder(adopted)
-    encoded = [_encode(encoder, entity, model) for entity in entities]
+    encoded = _encode(encoder, entities, model)
     fits = [index for index, row in enumerate(encoded) if isinstance(row, Encoded)]
     _refuse_misfits(entities, encoded, model)
     rows = [row.row for row in encoded if isinstance(row, Encoded)]
@@ -133,14 +134,11 @@ def _outcomes(entities: Sequence[Entity], model: Model, deadline: Deadline) -> l
     return [_outcome(row, by_index.get(index), common, model) for index, row in enumerate(encoded)]
 
 
-def _encode(encoder: Encoder, entity: Entity, model: Model) -> Encoded | DoesNotFit:
-    try:
-        encoded = encoder.encode(entity.properties)
-    except DoesNotFit as misfit:
-        return misfit
-    if encoded.outside and model.settings.on_outside_contract == "fail":
-        return DoesNotFit(encoded.outside)
-    return encoded
+def _encode(encoder: Encoder, entities: Sequence[Entity], model: Model) -> list[Encoded | DoesNotFit]:
+    encoded = encoder.encode_all([entity.properties for entity in entities])
+    if model.settings.on_outside_contract != "fail":
+        return encoded
+    return [DoesNotFit(row.outside) if isinstance(row, Encoded) and row.outside else row for row in encoded]
 
 
 def _refuse_misfits(
@@ -221,11 +219,11 @@ def _provenance(model: Model, adopted: Adopted | None) -> Scores:
     return {model.prefix + name: value for name, value in zip(PROVENANCE, values, strict=True)}
 
 
-def _text(entity: Entity, outcome: _Outcome | None, model: Model) -> bytes:
+def _text(entity: Entity, outcome: _Outcome | None, stale: frozenset[str], model: Model) -> bytes:
     added = outcome.added if outcome is not None else {}
     if model.settings.return_ == "scores":
         return only(entity, added)
     if outcome is None:
         return entity.raw
-    stale = any(name.startswith(model.prefix) for name in entity.properties)
-    return with_properties(without(entity.raw, model.prefix) if stale else entity.raw, added)
+    has_stale = stale and not stale.isdisjoint(entity.properties)
+    return with_properties(without(entity.raw, model.prefix) if has_stale else entity.raw, added)

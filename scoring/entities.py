@@ -47,6 +47,11 @@ class Batch(msgspec.Struct, frozen=True):
     entities: Sequence[Entity]
     single: bool
 
+    def names(self, prefix: str) -> frozenset[str]:
+        """Give the names of properties in it that begin with a prefix."""
+        names = frozenset().union(*(entity.properties for entity in self.entities))
+        return frozenset(name for name in names if name.startswith(prefix))
+
 
 def read_batch(body: bytes, most_entities: int, deepest: int) -> Batch:
     """Read a JSON array of entities, or one object.
@@ -137,7 +142,7 @@ def with_properties(raw: bytes, added: Mapping[str, object]) -> bytes:
     if not added:
         return raw
     tail = msgspec.json.encode(added)
-    return tail if raw.rstrip(b" \t\r\n}") == b"{" else raw[:-1] + b"," + tail[1:]
+    return b"".join((raw[:-1], b",", tail[1:])) if raw[1:-1].strip() else tail
 
 
 def only(entity: Entity, added: Mapping[str, object]) -> bytes:

@@ -211,6 +211,12 @@ def _of_list(items: list[object]) -> Results:
 
 def _of_objects(items: Sequence[dict[str, object]]) -> Results:
     """Read objects, whose keys need not come in one order; a key that one of them lacks is null there."""
+    names = tuple(items[0])
+    if all(len(item) == len(names) for item in items):
+        try:
+            return Results(names, [tuple([item[name] for name in names]) for item in items])
+        except KeyError:
+            pass
     names = tuple(dict.fromkeys(name for item in items for name in item))
     return Results(names, [tuple(map(item.get, names)) for item in items])
 

@@ -16,12 +16,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
+import msgspec
+
 from scoring.dialects.protocol import AnswerUnusable, Results
 
 type Reader = Callable[[str], object]
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}", re.ASCII)
+_read_floats = msgspec.json.Decoder(list[float]).decode
+_read_integers = msgspec.json.Decoder(list[int]).decode
 _NOTHING = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "∞", "-∞", "null"})
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -77,15 +81,57 @@ def _typed(
     rows: Sequence[Sequence[object]], labels: Sequence[str], types: Sequence[object]
 ) -> list[tuple[object, ...]]:
     columns = []
-    for position, (label, kind) in enumerate(zip(labels, types, strict=True)):
-        read = _READERS.get(kind, str) if isinstance(kind, str) else str
+    for label, kind, column in zip(labels, types, zip(*rows, strict=True), strict=True):
         try:
-            columns.append([_cell(row[position], read) for row in rows])
+            columns.append(_column(column, kind if isinstance(kind, str) else ""))
         except ValueError:
             raise AnswerUnusable(
                 f"column {label} of the table is declared {kind} and holds other cells"
             ) from None
     return list(zip(*columns, strict=True))
+
+
+def _column(cells: Sequence[object], kind: str) -> Sequence[object]:
+    """Read a column: at once where JSON's own grammar fits all its cells, else cell by cell."""
+    read = _READERS.get(kind, str)
+    kinds = set(map(type, cells))
+    texts: Sequence[str] = [cell for cell in cells if cell] if None in cells or "" in cells else cells  # type: ignore[assignment, misc]  # of other kinds none is read
+    if kinds <= {str, type(None)}:
+        told = _AT_ONCE[read](texts) if texts else ()
+        if told is not None:
+            following = iter(told)
+            return told if texts is cells else [next(following) if cell else None for cell in cells]
+    return [_cell(cell, read) for cell in cells]
+
+
+def _numbers(cells: Sequence[str]) -> list[float] | None:
+    joined = ",".join(cells).encode()
+    if joined.translate(None, b"0123456789-+.eE,"):
+        return None
+    try:
+        values = _read_floats(b"[" + joined + b"]")
+    except (msgspec.DecodeError, ValueError):
+        return None
+    # JSON's -0 is a whole number, and loses its sign.
+    if len(values) != len(cells) or not math.isfinite(sum(values)) or (b"-0" in joined and 0.0 in values):
+        return None
+    return values
+
+
+def _integers(cells: Sequence[str]) -> list[int] | None:
+    joined = ",".join(cells).encode()
+    if joined.translate(None, b"0123456789-,"):
+        return None
+    try:
+        values = _read_integers(b"[" + joined + b"]")
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return values if len(values) == len(cells) else None
+
+
+def _booleans(cells: Sequence[str]) -> list[bool | None]:
+    told = {cell: _boolean(cell) for cell in set(cells)}
+    return [told[cell] for cell in cells]
 
 
 def _cell(cell: object, read: Reader) -> object:
@@ -111,6 +157,13 @@ def _expect_nothing(cell: str) -> None:
     if cell.lower() not in _NOTHING:
         raise ValueError
 
+
+_AT_ONCE: Mapping[Reader, Callable[[Sequence[str]], Sequence[object] | None]] = {
+    number: _numbers,
+    _integer: _integers,
+    _boolean: _booleans,
+    str: lambda cells: cells,
+}
 
 _READERS: Mapping[str, Reader] = {
     **dict.fromkeys(("Double", "Single", "Float", "Decimal", "Numeric"), number),

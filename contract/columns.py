@@ -1,0 +1,207 @@
+"""A column of JSON values read at once, where all have one usual form. Pure, and only ever a shortcut.
+
+The rules are those of contract/features.py, value by value; one call per value would cost ten times as much.
+So each reader here knows a few forms that it can prove of a whole column (all whole numbers within the range,
+all texts among the categories, …) and gives None for any other: then each value is judged by itself.
+tests/unit/contract/test_columns.py proves that both ways always agree.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from math import inf, isfinite
+from typing import Any
+
+import msgspec
+
+from contract.contract import Column
+from contract.values import INT64, LARGEST_EXACT, Value
+
+type Values = Sequence[Any]
+type ReadAll = Callable[[Values], Sequence[Value | None] | None]
+type _Read = Callable[[Values, set[type]], Sequence[Value] | None]
+
+_floats = msgspec.json.Decoder(list[float]).decode
+_SHAPE = bytes.maketrans(b"123456789", b"000000000")
+_DAY = "0000-00-00"
+_SECOND = f"{_DAY}T00:00:00"
+_FRACTIONS = {f"{_SECOND}Z", *(f"{_SECOND}.{'0' * digits}Z" for digits in range(1, 10))}
+
+
+def column_reader(column: Column | None, *, naive: bool = False) -> ReadAll:
+    """Give the reader of a column of the contract, or of one that no contract knows.
+
+    It takes JSON values and gives the row values, or None where any of them is not of a usual form, is null
+    where no null may be, or lies outside what the model saw.
+    """
+    read = _plain if column is None else _typed(column, naive)
+    nullable = column is None or column.nullable
+
+    def read_all(values: Values) -> Sequence[Value | None] | None:
+        kinds = set(map(type, values))
+        if list in kinds:
+            values = [v[0] if type(v) is list and len(v) == 1 else v for v in values]
+            kinds = set(map(type, values))
+        if type(None) not in kinds and not (str in kinds and "" in values):
+            return read(values, kinds)
+        if not nullable:
+            return None
+        filled = [value for value in values if value is not None and value != ""]
+        told = read(filled, set(map(type, filled))) if filled else ()
+        if told is None:
+            return None
+        following = iter(told)
+        return [None if value is None or value == "" else next(following) for value in values]
+
+    return read_all
+
+
+def _typed(column: Column, naive: bool) -> _Read:
+    match column.type:
+        case "integer":
+            return _integers(column)
+        case "number":
+            return _numbers(column)
+        case "boolean":
+            return lambda values, kinds: values if kinds == {bool} else None
+        case "date":
+            return _days(column)
+        case "datetime":
+            return _moments(column, naive)
+        case "string":
+            return _texts(column)
+
+
+def _integers(column: Column) -> _Read:
+    low, high = _bounds(column, INT64[0], INT64[-1])
+    return lambda values, kinds: (
+        values if kinds == {int} and low <= min(values) <= max(values) <= high else None
+    )
+
+
+def _numbers(column: Column) -> _Read:
+    low, high = _bounds(column, -inf, inf)
+
+    def read(values: Values, kinds: set[type]) -> Sequence[float] | None:
+        if kinds == {str}:
+            numbers = _decimals(values)
+        elif kinds == {float}:
+            numbers = values
+        elif kinds <= {int, float} and -LARGEST_EXACT <= min(values) <= max(values) <= LARGEST_EXACT:
+            numbers = [float(value) for value in values]
+        else:
+            return None
+        # The sum is not finite where any number is not; NaN would pass the bounds.
+        sound = numbers is not None and isfinite(sum(numbers)) and low <= min(numbers) <= max(numbers) <= high
+        return numbers if sound else None
+
+    return read
+
+
+def _decimals(values: Values) -> Sequence[float] | None:
+    """Read `~f` decimals as doubles; those whose digits a double might lose are not for this road."""
+    joined = ",".join(values)
+    if joined[:2] != "~f" or joined.count(",~f") != len(values) - 1 or joined.count(",") != len(values) - 1:
+        return None
+    digits = joined.replace("~f", "").encode()
+    if digits.translate(None, b"0123456789-.,"):
+        return None
+    try:
+        numbers = _floats(b"[" + digits + b"]")
+    except (msgspec.DecodeError, ValueError):
+        return None
+    # JSON's -0 is a whole number, and loses its sign.
+    if b"-0" in digits and 0.0 in numbers:
+        return None
+    return numbers if -LARGEST_EXACT < min(numbers) <= max(numbers) < LARGEST_EXACT else None
+
+
+def _texts(column: Column) -> _Read:
+    if column.categories is not None:
+        # A category with a tag is another text on the wire, or must be decoded first.
+        known = frozenset(text for text in column.categories if text[:1] != "~")
+        return lambda values, kinds: values if kinds == {str} and known.issuperset(values) else None
+    return lambda values, kinds: values if kinds == {str} and not _any_tagged(values) else None
+
+
+def _any_tagged(values: Values) -> bool:
+    """Say whether any text may begin with a tag."""
+    joined = "\n".join(values)
+    return joined[0] == "~" or "\n~" in joined
+
+
+def _days(column: Column) -> _Read:
+    low, high = _bounds(column, "", "~")
+
+    def read(values: Values, kinds: set[type]) -> Sequence[str] | None:
+        days = _untagged(values) if kinds == {str} else None
+        if days is None or _one_shape(days) != _DAY or not low <= min(days) <= max(days) <= high:
+            return None
+        return days if _exist(date.fromisoformat, set(days)) else None
+
+    return read
+
+
+def _moments(column: Column, naive: bool) -> _Read:
+    low, high = _bounds(column, "", "~")
+
+    def read(values: Values, kinds: set[type]) -> Sequence[str] | None:
+        moments = _untagged(values) if kinds == {str} else None
+        shape = _one_shape(moments) if moments is not None else None
+        if moments is None or shape not in _FRACTIONS:
+            return None
+        # Texts of one shape are in the order of their times, and Z is beside the point.
+        first, last = min(moments)[:-1], max(moments)[:-1]
+        if not (low <= first and last <= high and _exist(datetime.fromisoformat, moments)):
+            return None
+        if "." in shape:
+            moments = [m if m[-2] != "0" else m[:-1].rstrip("0").rstrip(".") + "Z" for m in moments]
+        return [moment[:-1] for moment in moments] if naive else moments
+
+    return read
+
+
+def _untagged(values: Values) -> list[str] | None:
+    """Take `~t` off all texts, where all or none have it."""
+    joined = "\n".join(values)
+    tagged = joined.count("~t")
+    if tagged:
+        if tagged != len(values) or joined[:2] != "~t" or joined.count("\n~t") != len(values) - 1:
+            return None
+        joined = joined.replace("~t", "")
+    cells = joined.split("\n")
+    return cells if len(cells) == len(values) else None
+
+
+def _one_shape(cells: Sequence[str]) -> str | None:
+    """Give the texts' shape, each digit as 0, where all have the same one."""
+    shape = cells[0].encode().translate(_SHAPE)
+    joined = "\n".join(cells).encode().translate(_SHAPE)
+    return shape.decode() if joined == b"\n".join([shape] * len(cells)) else None
+
+
+def _exist(read: Callable[[str], object], cells: Sequence[str] | set[str]) -> bool:
+    try:
+        for _ in map(read, cells):
+            pass
+    except ValueError:
+        return False
+    return True
+
+
+def _bounds(column: Column, low: Any, high: Any) -> tuple[Any, Any]:
+    if column.minimum is None or column.maximum is None:
+        return low, high
+    if isinstance(low, str):
+        return str(column.minimum).removesuffix("Z"), str(column.maximum).removesuffix("Z")
+    return max(low, column.minimum), min(high, column.maximum)
+
+
+def _plain(values: Values, kinds: set[type]) -> Sequence[Value] | None:
+    """Without a contract: what JSON itself has a type for, as it is."""
+    if kinds == {str}:
+        return None if _any_tagged(values) else values
+    if kinds == {int}:
+        return values if INT64[0] <= min(values) <= max(values) <= INT64[-1] else None
+    if kinds == {float}:
+        return values if isfinite(sum(values)) else None
+    return values if kinds == {bool} else None
