@@ -9,7 +9,7 @@ import math
 import re
 import uuid
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
@@ -17,7 +17,9 @@ from starlette.requests import ClientDisconnect
 
 import telemetry
 from errors import Failure, InvalidRequest, SettingsWrong, TooLarge
-from settings import HEADER_BYTES, LimitSettings, settings
+
+if TYPE_CHECKING:
+    from settings import LimitSettings
 
 PROBLEM = "application/problem+json"
 
@@ -32,7 +34,7 @@ def request_id(request: Request) -> str:
     return given if _CALLER_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-async def read_body(request: Request, limits: LimitSettings) -> bytes:
+async def read_body(request: Request, limits: "LimitSettings") -> bytes:
     """Read a body, counting while it streams: Sesam sends it chunked, without a Content-Length.
 
     Raises:
@@ -86,6 +88,8 @@ async def answered(request: Request, work: Coroutine[Any, Any, Response]) -> Res
 
 
 def _refuse_large_headers(request: Request) -> None:
+    from settings import HEADER_BYTES, settings  # with the first call: cold start counts
+
     try:
         most = settings().limits.header_bytes
     except SettingsWrong:

@@ -3,10 +3,9 @@
 import azure.functions as func
 
 import health
-import openapi
 import scoring.functions
 import training_export.functions
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-for module in (health, openapi, scoring.functions, training_export.functions):
+for module in (health, scoring.functions, training_export.functions):
     app.register_functions(module.blueprint)

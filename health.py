@@ -1,11 +1,13 @@
-"""Health: is the app alive, and is it ready to do its work (design §5).
+"""What the app tells of itself: is it alive, is it ready to do its work, what are its routes (design §5).
 
-`ready` is a list of checks, each with what to do where it fails; 200 when all hold, else 503.
+`ready` is a list of checks, each with what to do where it fails; 200 when all hold, else 503. What is looked
+at is imported by the first call that looks: cold start counts.
 """
 
 import asyncio
 from collections.abc import Iterator, Sized
 from functools import partial
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 from azurefunctions.extensions.http.fastapi import Request, Response
@@ -13,11 +15,9 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 from answers import answered, json_answer
 from checks import Check, checked
 from errors import SettingsWrong
-from scoring import models
-from scoring import probe as scoring_probe
-from settings import Settings, settings
-from storage import open_container, probe_container
-from training_export import probe as training_probe
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
 
@@ -39,6 +39,18 @@ async def ready(req: Request) -> Response:
     return await answered(req, _ready(deep=req.query_params.get("deep") == "1"))
 
 
+@blueprint.route("openapi.json", methods=["GET"])
+async def openapi(req: Request) -> Response:
+    """GET /api/openapi.json: the OpenAPI document of all routes."""
+    return await answered(req, _openapi())
+
+
+async def _openapi() -> Response:
+    from openapi import document
+
+    return json_answer(200, document())
+
+
 async def _ready(*, deep: bool) -> Response:
     found = await asyncio.to_thread(lambda: list(checks(deep=deep)))
     ok = all(check.ok for check in found)
@@ -47,6 +59,11 @@ async def _ready(*, deep: bool) -> Response:
 
 def checks(*, deep: bool) -> Iterator[Check]:
     """Look at one thing after the other; `deep` at those that cost the world a request."""
+    from scoring import models
+    from scoring import probe as scoring_probe
+    from settings import settings
+    from training_export import probe as training_probe
+
     try:
         given, found = settings(), models.all_models()
     except SettingsWrong as wrong:
@@ -64,7 +81,9 @@ def checks(*, deep: bool) -> Iterator[Check]:
             yield from scoring_probe.checks(model, models.container())
 
 
-def _storage(given: Settings, *, deep: bool) -> str:
+def _storage(given: "Settings", *, deep: bool) -> str:
+    from storage import open_container, probe_container
+
     container = open_container(given.storage, retries=0, timeout_s=5)
     if deep:
         probe_container(container)

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
-import azure.functions as func
 import msgspec
-from azurefunctions.extensions.http.fastapi import Request, Response
 
-from answers import PROBLEM, answered, json_answer
+from answers import PROBLEM
 from checks import Check
 from contract.documents import Adoption, Golden, Latest, Manifest
 from contract.drift import Drift
@@ -38,8 +36,8 @@ from errors import (
     UnsupportedMediaType,
 )
 from scoring.drift import DriftReport
-from scoring.functions import Adopt
 from scoring.golden import Kept
+from scoring.routes import Adopt
 from training_export.exports import Move
 from training_export.runs import Run
 from training_export.snapshot import APP_VERSION
@@ -50,19 +48,6 @@ SCHEMAS = "#/components/schemas/{name}"
 STORAGE = (SettingsWrong, StorageDown, StorageRefused)
 SERVICE = (Throttled, BadAnswer, CredentialsRefused, ServiceDown, Silence)
 ENTITIES = (EntitiesDoNotFit, EntitiesRefused)
-
-blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
-
-
-@blueprint.route("openapi.json", methods=["GET"])
-async def openapi(req: Request) -> Response:
-    """GET /api/openapi.json: this document."""
-    return await answered(req, _openapi())
-
-
-async def _openapi() -> Response:
-    return json_answer(200, document())
-
 
 # ---- the shapes of what the code writes as dicts
 

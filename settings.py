@@ -43,7 +43,6 @@ from errors import SettingsWrong
 log = logging.getLogger("sesam-azureml.settings")
 
 NAME_PATTERN = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
-DEFAULT_SCHEDULE = "0 0 2 * * *"
 
 # What the server inside the Functions host takes by default, all headers of a request together.
 HEADER_BYTES = 32_768
@@ -433,11 +432,6 @@ def settings() -> Settings:
     for weakness in given.weaknesses():
         log.warning(weakness)
     return given
-
-
-def export_schedule() -> str:
-    """Give the NCRONTAB expression of the export timer, UTC (design §4)."""
-    return "%TRAINING_EXPORT_SCHEDULE%" if os.environ.get("TRAINING_EXPORT_SCHEDULE") else DEFAULT_SCHEDULE
 
 
 def trusted_roots() -> str | bool:

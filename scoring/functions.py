@@ -1,156 +1,68 @@
-"""The triggers of scoring: HTTP ↔ use case. No logic.
+"""The triggers of scoring. What they do is in routes.py, imported by the first call: cold start counts."""
 
-Every function is async and hands its work to a thread of the model it concerns: a slow model can starve
-neither the event loop nor another model.
-"""
-
-import asyncio
-import re
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+import sys
 
 import azure.functions as func
-import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from answers import answered, json_answer, read_body
-from contract.documents import Golden, NestedTooDeep, decode
-from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
-from scoring import adoption, golden, models, observed
-from scoring.batch import Model, score
-from scoring.deadline import Deadline
-from scoring.drift import MOST_DAYS, drift
+from answers import answered
 from scoring.ending import at_the_end
-from settings import LimitSettings
-from telemetry import carried
-
-# A call ends at its deadline by itself, and tells best why; so much later it is given up.
-GRACE_S = 2.0
-
-DRIFT_OF_DAYS = 7
 
 blueprint = func.Blueprint()  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
-at_the_end(models.finish)
 
 
-class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PUT /api/models/{model}/contract`."""
+def _finish() -> None:
+    # Where no call has come, there is nothing to finish, and the end is no time to import it.
+    if models := sys.modules.get("scoring.models"):
+        models.finish()
 
-    version: str
+
+at_the_end(_finish)
 
 
 @blueprint.route("score/{model}", methods=["POST"])
 async def score_entities(req: Request) -> Response:
     """POST /api/score/{model}: an array of entities → the same entities with their scores."""
-    return await answered(req, _score(req))
+    from scoring import routes
+
+    return await answered(req, routes.score_entities(req))
 
 
 @blueprint.route("models", methods=["GET"])
 async def list_models(req: Request) -> Response:
     """GET /api/models: every model, what it speaks and what it has adopted."""
-    return await answered(req, _in_thread(models.describe_all))
+    from scoring import routes
+
+    return await answered(req, routes.list_models())
 
 
 @blueprint.route("models/{model}", methods=["GET"])
 async def show_model(req: Request) -> Response:
     """GET /api/models/{model}: one model, and how `latest` differs from what it has adopted."""
-    return await answered(req, _in_thread(lambda: models.describe(models.model(req.path_params["model"]))))
+    from scoring import routes
+
+    return await answered(req, routes.show_model(req))
 
 
 @blueprint.route("models/{model}/drift", methods=["GET"])
 async def show_drift(req: Request) -> Response:
     """GET /api/models/{model}/drift: how what was lately scored differs from the adopted version; ?days=7."""
-    return await answered(req, _drift(req))
+    from scoring import routes
+
+    return await answered(req, routes.show_drift(req))
 
 
 @blueprint.route("models/{model}/contract", methods=["PUT"])
 async def adopt_version(req: Request) -> Response:
     """PUT /api/models/{model}/contract: adopt a version."""
-    return await answered(req, _adopt(req))
+    from scoring import routes
+
+    return await answered(req, routes.adopt_version(req))
 
 
 @blueprint.route("models/{model}/golden", methods=["PUT"])
 async def keep_golden_rows(req: Request) -> Response:
     """PUT /api/models/{model}/golden: store rows with the trained model's own predictions."""
-    return await answered(req, _keep_golden(req))
+    from scoring import routes
 
-
-async def _score(req: Request) -> Response:
-    model = models.model(req.path_params["model"])
-    with observed.batch(model.name) as told:
-        deadline = _deadline(model)
-        _accept(req)
-        body = await read_body(req, model.limits)
-        answer = await _on_a_thread_of(model, deadline, lambda: score(body, model, deadline))
-        told.report = answer.report
-    return Response(answer.body, media_type="application/json")
-
-
-async def _drift(req: Request) -> Response:
-    model = models.model(req.path_params["model"])
-    days = req.query_params.get("days", str(DRIFT_OF_DAYS))
-    if not re.fullmatch("[1-9][0-9]?", days) or int(days) > MOST_DAYS:
-        raise InvalidRequest(f"days is a whole number from 1 to {MOST_DAYS}.")
-    now, deadline = datetime.now(UTC), _deadline(model)
-    return await _in_thread(
-        lambda: drift(model, int(days), models.contracts(), models.container(), now, deadline)
-    )
-
-
-async def _adopt(req: Request) -> Response:
-    model = models.model(req.path_params["model"])
-    deadline = _deadline(model)
-    wanted = _decoded(await read_body(req, model.limits), Adopt, '{"version": "…"}', model.limits)
-    adopted = await _on_a_thread_of(
-        model,
-        deadline,
-        lambda: adoption.adopt(model, wanted.version, models.contracts(), models.container(), deadline),
-    )
-    return json_answer(200, adopted)
-
-
-async def _keep_golden(req: Request) -> Response:
-    model = models.model(req.path_params["model"])
-    shape = '{"version": "…", "entities": [{…}, …], "scores": [{…}, …]}'
-    rows = _decoded(await read_body(req, model.limits), Golden, shape, model.limits)
-    return await _in_thread(lambda: golden.keep(model, rows, models.contracts(), models.container()))
-
-
-def _decoded[T](body: bytes, kind: type[T], shape: str, limits: LimitSettings) -> T:
-    try:
-        return decode(body, kind)
-    except NestedTooDeep:
-        raise TooLarge(f"The body is nested deeper than {limits.depth} levels (limits.depth).") from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"Send {shape}: {error}.") from None
-
-
-def _deadline(model: Model) -> Deadline:
-    return Deadline.after(model.settings.deadline_s)
-
-
-def _accept(req: Request) -> None:
-    """Take what Sesam and people send: no content type, a stream of bytes, or any JSON (design §5)."""
-    kind = req.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in ("", "application/octet-stream") and not kind.endswith(("/json", "+json")):
-        raise UnsupportedMediaType(f"Content-Type {kind!r} is not supported: send application/json.")
-    coding = req.headers.get("content-encoding", "identity").strip().lower()
-    if coding != "identity":
-        raise UnsupportedMediaType(f"Content-Encoding {coding!r} is not supported: send the body as it is.")
-
-
-async def _on_a_thread_of[T](model: Model, deadline: Deadline, work: Callable[[], T]) -> T:
-    future = asyncio.get_running_loop().run_in_executor(model.threads, carried(work))
-    try:
-        await asyncio.wait([future], timeout=deadline.left() + GRACE_S)
-        if future.done():
-            return future.result()
-    finally:
-        future.cancel()  # one that waits for a thread is not begun any more
-    # What holds it is none of the model's doing: storage, or that all threads are at work.
-    raise Silence(f"The call to {model.name} did not end by its deadline: send fewer calls at a time.")
-
-
-async def _in_thread(work: Callable[[], Any]) -> Response:
-    return json_answer(200, await asyncio.to_thread(work))
+    return await answered(req, routes.keep_golden_rows(req))

@@ -6,6 +6,7 @@ import pytest
 
 import settings
 from errors import SettingsWrong
+from schedule import export_schedule
 from settings import Settings, load_settings
 
 SECRET = "planted-secret-7f3a"
@@ -234,9 +235,9 @@ def test_a_schedule_that_never_comes_is_named(
 
 
 def test_without_a_schedule_exports_run_at_two_in_the_night(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings.export_schedule() == "0 0 2 * * *"
+    assert export_schedule() == "0 0 2 * * *"
     monkeypatch.setenv("TRAINING_EXPORT_SCHEDULE", "0 0 * * * *")
-    assert settings.export_schedule() == "%TRAINING_EXPORT_SCHEDULE%"
+    assert export_schedule() == "%TRAINING_EXPORT_SCHEDULE%"
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 from contract.contract import Column, Contract
 from contract.documents import Adoption, Latest, encode
 from errors import NoContract, ServiceDown, Silence, StorageDown
-from scoring import functions, models
+from scoring import models, routes
 from scoring.batch import Model
 from scoring.contracts import REFRESH_S, Contracts
 from scoring.deadline import Deadline
-from scoring.functions import _on_a_thread_of
+from scoring.routes import _on_a_thread_of
 from settings import ModelSettings, Settings
 from storage import Blob, adoption_blob, contract_blob, latest_blob
 from tests.fakes import Clock, MemoryContainer
@@ -159,7 +159,7 @@ def test_a_latest_version_that_cannot_be_read_does_not_hide_what_is_adopted(
 def test_a_call_that_does_not_come_back_is_given_up_soon_after_its_deadline(
     made: dict[str, Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(functions, "GRACE_S", 0.05)
+    monkeypatch.setattr(routes, "GRACE_S", 0.05)
     stuck = threading.Event()
     one = replace(made["plain"], threads=ThreadPoolExecutor(1))
     began: list[str] = []
