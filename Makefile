@@ -60,6 +60,12 @@ soak: MINUTES = 5
 soak: setup ## the whole road for MINUTES=5 under faults, then the books; SEED=… repeats one
 	@$(PY) -m tests.soak --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')
 
+bench: setup ## every benchmark, in under 10 minutes on 2 cores; writes docs/benchmarks.md
+	@$(PY) -m bench
+
+bench-quick: setup ## every benchmark, small, printed
+	@$(PY) -m bench --quick
+
 clean: ## removes what set-up and the tools have made
 	@rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

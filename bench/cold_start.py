@@ -20,7 +20,10 @@ begun = time.process_time(), time.perf_counter()
 print(time.process_time() - begun[0], time.perf_counter() - begun[1])
 """
 
-NEEDED_LATER = ("azure.storage", "azure.identity", "opentelemetry.sdk", "sklearn", "numpy", "pyarrow")
+NEEDED_LATER = (
+    *("azure.storage", "azure.identity", "opentelemetry.sdk", "sklearn", "numpy", "pyarrow"),
+    *("requests", "tenacity", "pydantic_settings"),
+)
 
 
 def imported(statement: str) -> tuple[float, float]:

@@ -24,6 +24,7 @@ class AnswersAtOnce:
 
     renewable = False
     whom = "The web service"
+    model = "churn"
 
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self.exchanges: dict[bytes, tuple[bytes, bytes]] = {}
@@ -106,8 +107,8 @@ _ANSWERS: Mapping[str, Callable[..., object]] = {
     "classic": _classic,
     "classic-swagger": _swagger,
     "designer": _designer,
-    "automl": lambda body: {"result": _objects(len(body["data"]))},
-    "automl-v1": lambda body: {"Results": _objects(len(body["Inputs"]["data"]))},
+    "automl": lambda body: {"Results": _objects(len(body["Inputs"]["data"]))},
+    "automl-v1": lambda body: {"result": _objects(len(body["data"]))},
     "mlflow": lambda body: _objects(len(body["input_data"]["data"])),
     "mlflow-server": lambda body: {"predictions": _objects(len(body["dataframe_split"]["data"]))},
     "score-script": lambda body: _objects(len(body["data"])),

@@ -1,0 +1,71 @@
+"""6. Growth: what an entity and a megabyte cost at ×1, ×10 and ×100 of the work. CPU time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from bench.customers import entities
+from bench.models import AnswersAtOnce, answer_to, model_of
+from bench.tables import Table
+from local.proof.snapshot import table
+from scoring.batch import score
+from scoring.deadline import Deadline
+from training_export.csv_scan import Dialect, scan
+
+TIMES = (1, 10, 100)
+ENTITIES, CALLS, MEGABYTES = 100, 20, 2
+CHUNK = 256 * 1024
+
+
+def run(times: Sequence[int] = TIMES) -> Table:
+    """Measure each at ×1, ×10, ×100."""
+    works: Sequence[tuple[str, Callable[[int], float]]] = (
+        (f"a call of {ENTITIES} entities × …, µs an entity", _larger_calls),
+        (f"{CALLS} calls of {ENTITIES} entities × …, µs an entity", _more_calls),
+        (f"a scan of {MEGABYTES} MB × …, ms a MB", _larger_scans),
+    )
+    rows = []
+    for title, work in works:
+        work(1)  # warm
+        costs = [work(time_) for time_ in times]
+        rows.append((title, *(f"{cost:.1f}" for cost in costs), f"**{costs[-1] / costs[0] - 1:+.0%}**"))
+    return Table(
+        "6. Growth",
+        "CPU time for so many times the work; dialect `designer`.",
+        ("", *(f"×{time_}" for time_ in times), "last ÷ first"),
+        rows,
+        "within 15 %.",
+    )
+
+
+def _larger_calls(times: int) -> float:
+    return _calls(ENTITIES * times, max(1, 2 * CALLS // times))
+
+
+def _more_calls(times: int) -> float:
+    return _calls(ENTITIES, CALLS * times)
+
+
+def _calls(size: int, count: int) -> float:
+    model, body = model_of("designer", AnswersAtOnce(answer_to("designer"))), entities(size)
+    score(body, model, Deadline.after(60))
+    begun = time.process_time()
+    for _ in range(count):
+        score(body, model, Deadline.after(60))
+    return (time.process_time() - begun) / count / size * 1e6
+
+
+def _larger_scans(times: int) -> float:
+    blocks = list(table(MEGABYTES * 1_000_000 * min(times, 10)))
+    size = sum(map(len, blocks))
+    rounds = max(1, times // 10)
+    # The rows of each round are those of the last: a table without end needs no memory of its own.
+    chunks = _chunks([blocks[0], *(blocks[1:] * rounds)])
+    begun = time.process_time()
+    scan(chunks, Dialect())
+    return (time.process_time() - begun) / (size * rounds / 1e6) * 1e3
+
+
+def _chunks(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        for at in range(0, len(block), CHUNK):
+            yield block[at : at + CHUNK]

@@ -1,0 +1,77 @@
+"""2. Scoring, the whole road: entities per second through the real engine, beside a direct client.
+
+The direct client posts the same rows, already encoded, straight to the web service. Client, service, app and
+storage are processes of their own, and share the machine's cores.
+"""
+
+from collections.abc import Sequence
+
+from bench.customers import entities
+from bench.models import AnswersAtOnce, answer_to, model_of
+from bench.parts import ROOT, Driven, Parts, drive, running_parts
+from bench.tables import Table
+from local.host.process import running_app
+from scoring.batch import score
+from scoring.deadline import Deadline
+
+CALLERS = (1, 4, 16, 64)
+BATCH, LARGE = 100, 1_000
+
+
+def run(callers: Sequence[int] = CALLERS, seconds: float = 5) -> list[Table]:
+    """Measure all, ours and the direct client in turn."""
+    with running_parts() as parts:
+        rows = [
+            _beside(f"{BATCH} entities, {count} callers", parts, "churn", BATCH, count, seconds)
+            for count in callers
+        ]
+        rows.append(_beside(f"{LARGE:,} entities split by 4, 1 caller", parts, "split", LARGE, 1, seconds))
+    about = (
+        "A service with 20 ms a request and 0.2 ms a row; entities per second, and milliseconds an answer."
+    )
+    head = ("", "ours/s", "direct/s", "×", "p50 ours", "p50 direct", "p95", "p95 direct", "p99", "p99 direct")
+    goal = "at least 0.9 of the direct client, and 1.5 where `parallel = 4` splits what it sends whole."
+    return [Table("2. Scoring, the whole road", about, head, rows, goal), _hop(seconds)]
+
+
+def _beside(title: str, parts: Parts, model: str, size: int, callers: int, seconds: float) -> Sequence[str]:
+    body = entities(size)
+    ours = drive(parts.score_url(model), callers, seconds, body, size)
+    direct = drive(parts.service, callers, seconds, _encoded(body), size)
+    return (
+        title,
+        f"{ours.rate:,.0f}",
+        f"{direct.rate:,.0f}",
+        f"**{ours.rate / direct.rate:.2f}**",
+        *(f"{ms:.0f}" for pair in zip(_percentiles(ours), _percentiles(direct), strict=True) for ms in pair),
+    )
+
+
+def _percentiles(driven: Driven) -> tuple[float, float, float]:
+    return driven.p50, driven.p95, driven.p99
+
+
+def _encoded(body: bytes) -> bytes:
+    """Give the rows of a body as one request of the service's dialect."""
+    wire = AnswersAtOnce(answer_to("score-script"))
+    score(body, model_of("score-script", wire), Deadline.after(60))
+    ((sent, _),) = wire.exchanges.values()
+    return sent
+
+
+def _hop(seconds: float) -> Table:
+    """Measure the engine alone: an empty function that reads a body and sends it back."""
+    with running_app(ROOT / "bench" / "empty", settings={"AzureWebJobsStorage": ""}) as app:
+        rows = [
+            (
+                f"{size:,} entities",
+                *(f"{ms:.1f}" for ms in _percentiles(_echoed(app.base_url, size, seconds))),
+            )
+            for size in (BATCH, LARGE)
+        ]
+    about = "An empty function under the same engine, one caller: it reads the body and sends it back. ms."
+    return Table("2b. The engine's streaming hop", about, ("", "p50", "p95", "p99"), rows)
+
+
+def _echoed(base_url: str, size: int, seconds: float) -> Driven:
+    return drive(f"{base_url}/api/echo", 1, min(seconds, 3), entities(size), size)
