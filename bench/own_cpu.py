@@ -130,6 +130,6 @@ def table(measured: Sequence[OwnCpu]) -> Table:
     )
 
 
-def run(sizes: Sequence[int] = SIZES, dialects: Sequence[str] = DIALECTS, repeats: int = 7) -> Table:
+def run(sizes: Sequence[int] = SIZES, dialects: Sequence[str] = DIALECTS, repeats: int = 5) -> Table:
     """Measure all."""
     return table([measure(size, dialect, repeats) for dialect in dialects for size in sizes])
