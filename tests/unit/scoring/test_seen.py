@@ -43,6 +43,12 @@ class Inline(Executor):
         return done
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count each call by itself."""
+    monkeypatch.setattr(seen, "COUNT_AT_ONCE", 1)
+
+
 class World:
     """An observer of the model churn on a clock of its own, and the storage it writes to."""
 
@@ -208,7 +214,32 @@ def test_a_call_never_waits_for_storage_and_rows_do_not_pile_up() -> None:
             world.see(*["Oslo"] * (MOST_WAITING // 2))
         assert world.asked == []
         answering.set()
-    assert [each.entities for each in world.written()] == [MOST_WAITING // 2] * 2
+    assert [each.entities for each in world.written()] == [MOST_WAITING]
+
+
+def test_small_calls_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "COUNT_AT_ONCE", 5)
+    world = World()
+    world.see("Oslo", "Oslo")
+    world.see("Bergen", version=SECOND)
+    assert world.asked == []
+    world.see("Oslo", "Oslo", version=SECOND)
+    assert world.asked == [FIRST, SECOND]
+    world.see("Bergen", version=SECOND)
+    world.observer.finish()
+    assert sorted((each.version, each.columns[0].counts) for each in world.written()) == [
+        (FIRST, (2, 0)),
+        (SECOND, (2, 2)),
+    ]
+
+
+def test_few_rows_wait_no_longer_than_until_it_is_time_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen, "COUNT_AT_ONCE", 1000)
+    world = World()
+    world.see("Oslo")
+    world.clock.pass_(WRITE_AFTER_S)
+    world.see("Oslo")
+    assert [each.entities for each in world.written()] == [2]
 
 
 def test_one_call_larger_than_what_may_wait_is_counted() -> None:
