@@ -315,6 +315,7 @@ def test_drift_says_when_there_will_be_something_to_tell(parts: Parts, trained: 
         call(parts.app, "GET", f"models/{MODEL}/drift?days=0")
 
 
+@pytest.mark.statement("P12")
 def test_nothing_the_app_printed_holds_a_secret(parts: Parts, trained: Any) -> None:
     printed = parts.app.output()
     for secret in (parts.service.key, parts.node.jwt, parts.app.key):

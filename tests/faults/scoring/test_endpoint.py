@@ -299,7 +299,7 @@ SLOW: dict[str, Scene] = {
 
 
 @pytest.mark.fault(20)
-@pytest.mark.statement("azureml-29", "azureml-40")
+@pytest.mark.statement("azureml-29", "azureml-40", "P4")
 @pytest.mark.parametrize("limit", ["the deadline", "timeout_s"])
 @pytest.mark.parametrize("scene", SLOW.values(), ids=SLOW)
 def test_an_answer_that_does_not_end_is_cut_off_in_time(post: Post, scene: Scene, limit: str) -> None:

@@ -188,7 +188,9 @@ STAYING: dict[str, tuple[Scene, type[Failure]]] = {
 
 
 @pytest.mark.fault(12, 13, 14, 15, 16, 18, 19, 20, 22)
-@pytest.mark.statement("azureml-16", "azureml-22", "azureml-25", "azureml-29", "azureml-38", "azureml-40")
+@pytest.mark.statement(
+    "azureml-16", "azureml-22", "azureml-25", "azureml-29", "azureml-38", "azureml-40", "P4", "P5"
+)
 @pytest.mark.parametrize(("scene", "kind"), STAYING.values(), ids=STAYING)
 def test_a_fault_that_stays_fails_the_call_in_time_and_within_its_attempts(
     score: Score, scene: Scene, kind: type[Failure]

@@ -76,7 +76,7 @@ def test_an_identifier_is_written_as_the_column_writes_them(spelling: str, text:
     assert one("string", "~:crm:100", spelling=spelling) == text
 
 
-@pytest.mark.statement("azureml-11")
+@pytest.mark.statement("azureml-11", "P2")
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -246,7 +246,7 @@ CELLS: dict[ColumnType, st.SearchStrategy[tuple[str, object]]] = {
 }
 
 
-@pytest.mark.statement("sesam-43", "azureml-45")
+@pytest.mark.statement("sesam-43", "azureml-45", "P2")
 @pytest.mark.parametrize("kind", CELLS)
 @given(data=st.data())
 def test_the_feature_of_an_entity_equals_the_feature_of_its_csv_row(

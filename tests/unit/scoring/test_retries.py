@@ -76,7 +76,7 @@ def test_503_twice_then_a_good_answer_is_a_good_answer_with_growing_waits(clock:
     assert clock.waited == [0.5, 1.0]
 
 
-@pytest.mark.statement("azureml-29")
+@pytest.mark.statement("azureml-29", "P5")
 @pytest.mark.fault(13)
 @pytest.mark.parametrize(
     ("trouble", "kind"),

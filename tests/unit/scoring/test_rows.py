@@ -197,7 +197,7 @@ def log2(count: int) -> int:
     return (count - 1).bit_length()
 
 
-@pytest.mark.statement("azureml-34", "azureml-35")
+@pytest.mark.statement("azureml-34", "azureml-35", "P6")
 @pytest.mark.fault(10)
 def test_one_bad_row_of_a_thousand_costs_21_requests_and_the_others_are_scored(scorer_of: Scorers) -> None:
     wire = ScriptedWire(refusing({617}, Reply(400)))
@@ -207,7 +207,7 @@ def test_one_bad_row_of_a_thousand_costs_21_requests_and_the_others_are_scored(s
     assert len(wire.bodies) <= 1 + 2 * log2(1000)
 
 
-@pytest.mark.statement("azureml-34", "azureml-35")
+@pytest.mark.statement("azureml-34", "azureml-35", "P6")
 @pytest.mark.fault(10)
 @given(data=st.data(), count=st.integers(2, 300), parallel=st.integers(1, 3))
 @trying(deadline=None, max_examples=150)
