@@ -12,6 +12,7 @@ LONG_ENOUGH_S = 100.0
 MOST_GROWTH = 1.25
 SPARE_MB = 20
 SPARE_THREADS = 12
+SPARE_DESCRIPTORS = 30
 
 
 class Sample(NamedTuple):
@@ -74,7 +75,7 @@ def _not_flat(samples: Sequence[Sample]) -> Iterator[str]:
         if now > most + SPARE_THREADS:
             yield f"the app's threads grew from {most} to {now} in its life {life}"
         most, now = (max(s.descriptors for s in part) for part in (early, late))
-        if now > most * 2 + SPARE_THREADS:
+        if now > most * MOST_GROWTH + SPARE_DESCRIPTORS:
             yield f"the app's open descriptors grew from {most} to {now} in its life {life}"
 
 
