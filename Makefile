@@ -56,6 +56,10 @@ azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next
 docs: setup ## the documentation site, into site/
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet && echo 'site/index.html'
 
+proof: setup ## the figures at full size: 2 GB through an export, writers killed at every call to storage
+	@$(PY) -m local.proof.snapshot --megabytes 200 2000
+	@$(PY) -m local.proof.crash --times 10
+
 soak: MINUTES = 5
 soak: setup ## the whole road for MINUTES=5 under faults, then the books; SEED=… repeats one
 	@$(PY) -m tests.soak --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)')

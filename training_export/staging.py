@@ -15,8 +15,8 @@ from storage import BLOCK_BYTES, UPLOADS_AT_ONCE, Container
 class Staging:
     """One blob in the making: hashed, cut into blocks and uploaded by threads in passing.
 
-    Memory is bounded: UPLOADS_AT_ONCE blocks under way and the one being filled. What is not committed is
-    never seen by anybody, and storage drops it after a week.
+    Memory is bounded, however slow storage is: UPLOADS_AT_ONCE blocks under way and the one being filled.
+    What is not committed is never seen by anybody, and storage drops it after a week.
     """
 
     def __init__(self, container: Container, name: str, token: str) -> None:
@@ -65,23 +65,28 @@ class Staging:
         self._sha256.update(data)
         self._md5.update(data)
         self.size += len(data)
-        self._filling += data
-        while len(self._filling) >= BLOCK_BYTES:
-            self._upload(bytes(self._filling[:BLOCK_BYTES]))
-            del self._filling[:BLOCK_BYTES]
+        rest = memoryview(data)
+        while rest:
+            room = BLOCK_BYTES - len(self._filling)
+            self._filling += rest[:room]
+            rest = rest[room:]
+            if len(self._filling) == BLOCK_BYTES:
+                self._upload()
 
     @telemetry.COMMIT
     def commit(self, content_type: str) -> str | None:
         """Make the staged bytes the blob, where there is none; None where there is one."""
         if self._filling:
-            self._upload(bytes(self._filling))
-            self._filling.clear()
+            self._upload()
         self._settle(wait(self._under_way).done)
         return self._container.commit(self._name, self._blocks, content_type, self.md5)
 
-    def _upload(self, block: bytes) -> None:
+    def _upload(self) -> None:
+        # First the place, then the copy: a block that waits is not held twice.
         while len(self._under_way) >= UPLOADS_AT_ONCE:
             self._settle(wait(self._under_way, return_when=FIRST).done)
+        block = bytes(self._filling)
+        self._filling.clear()
         block_id = base64.b64encode(f"{self._token}-{len(self._blocks):06d}".encode()).decode()
         self._blocks.append(block_id)
         self._under_way.add(self._threads.submit(self._container.stage, self._name, block_id, block))

@@ -3,7 +3,8 @@
     python -m local.proof.crash --times 10 [--connection-string …] [--container …]
 
 One process forks a child for each run; the n-th child dies before its n-th call, until one lives to the end:
-then every call has been met. Meanwhile a reader follows `latest` to its manifest and data, and proves them.
+then every call has been met. Meanwhile a reader follows `latest` to its manifest and data, and proves them;
+now and then the newest version that is listed, too.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -26,11 +28,21 @@ from pydantic import SecretStr
 
 from local.azurite import running_azurite
 from settings import ExportSettings, StorageSettings
-from storage import Container, data_blob, latest_blob, manifest_blob, open_container, run_blob, turn_blob
+from storage import (
+    Container,
+    data_blob,
+    latest_blob,
+    manifest_blob,
+    manifests_prefix,
+    open_container,
+    run_blob,
+    turn_blob,
+)
 
 EXPORT = "customers"
 PIPE = "made-up"
 FEWEST_READS = 1000
+LIST_EVERY = 10
 KEEP = 3
 
 
@@ -125,13 +137,19 @@ def _read(settings: StorageSettings, stop: int, out: int) -> None:
     reads = torn = 0
     while reads < FEWEST_READS or not _told(stop):
         version = json.loads(_data(container, latest_blob(EXPORT)))["version"]
-        manifest = json.loads(_data(container, manifest_blob(EXPORT, version)) or b"{}")
-        data = _data(container, data_blob(EXPORT, version))
-        whole = manifest.get("sha256") == sha256(data).hexdigest()
-        torn += not whole or max(seen, default="") > version
+        torn += not _is_whole(container, version) or max(seen, default="") > version
         seen.add(version)
         reads += 1
+        if reads % LIST_EVERY == 0:
+            names = [blob.name for blob in container.list(manifests_prefix(EXPORT))]
+            torn += not _is_whole(container, Path(max(names)).stem)
     os.write(out, json.dumps({"reads": reads, "torn": torn, "versions_seen": len(seen)}).encode())
+
+
+def _is_whole(container: Container, version: str) -> bool:
+    manifest = json.loads(_data(container, manifest_blob(EXPORT, version)) or b"{}")
+    data = _data(container, data_blob(EXPORT, version))
+    return bool(manifest.get("sha256") == sha256(data).hexdigest())
 
 
 def _data(container: Container, name: str) -> bytes:

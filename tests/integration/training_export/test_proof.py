@@ -3,13 +3,22 @@
 import pytest
 
 from local.azurite import Azurite
-from local.proof.snapshot import prove, report
+from local.proof.snapshot import SnapshotProof, broken, prove, report
 
 
 @pytest.mark.statement("sesam-29", "P13")
 @pytest.mark.fault(47)
 def test_a_table_of_several_blocks_arrives_identical_in_bounded_memory(azurite: Azurite) -> None:
     proof = prove(azurite.connection_string, 45)
-    assert proof.identical
-    assert proof.export_mib < 60
+    assert broken([proof]) == []
     assert f"{proof.rows:,}" in report([proof])
+
+
+def test_a_promise_that_does_not_hold_is_named() -> None:
+    def proof(*, identical: bool = True, memory: float = 40.0) -> SnapshotProof:
+        return SnapshotProof(200.0, 7, identical, 90.0, 20.0, 50.0, memory)
+
+    assert broken([proof(), proof(memory=50)]) == []
+    assert "differs" in str(broken([proof(identical=False)]))
+    assert "over 60" in str(broken([proof(memory=61)]))
+    assert "not the same" in str(broken([proof(memory=20), proof(memory=55)]))
