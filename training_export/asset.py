@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 import telemetry
-from contract.documents import Manifest
+from contract.documents import Manifest, decode
 from cutoff import WatchedAdapter, cut_at
 from errors import Failure, Fault, requests_fault
 from settings import AzureMLSettings
@@ -115,19 +115,24 @@ class DataAssets:
         }
         return {"properties": properties | ({"referencedUris": [uri]} if has_mltable else {})}
 
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        # As `auth`, because requests would put a password from ~/.netrc over a plain header.
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        return request
+
     def _send(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, bool]:
         """Give the status, and whether the answer holds a data asset version."""
         with self._session.request(
             method,
             url,
             json=body,
-            headers={"Authorization": f"Bearer {self._token()}"},
+            auth=self._authorize,
             allow_redirects=False,
             stream=True,
             timeout=DEADLINE_S / 2,
         ) as answer:
             told = answer.raw.read(LARGEST_ANSWER, decode_content=True)
         try:
-            return answer.status_code, "dataUri" in msgspec.json.decode(told, type=_Resource).properties
+            return answer.status_code, "dataUri" in decode(told, _Resource).properties
         except msgspec.DecodeError:
             return answer.status_code, False

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,23 @@ def test_a_version_without_mltable_is_a_folder() -> None:
     told = json.loads(server.received[0].body)["properties"]
     assert told["dataType"] == "uri_folder"
     assert "referencedUris" not in told
+
+
+@pytest.mark.statement("azureml-17")
+def test_no_password_of_the_machine_takes_the_place_of_the_token(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine localhost login someone password else")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server, note = register(manifest, answer(201, ASSET))
+    assert note == ""
+    assert server.received[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize(
+    "told", [b'{"properties": "\xff"}', b'{"x": ' + b"[" * 100_000], ids=["not UTF-8", "deep"]
+)
+def test_an_answer_that_cannot_be_read_is_no_data_asset(manifest: Manifest, told: bytes) -> None:
+    _, note = register(manifest, answer(200, told))
+    assert "200 came with something that is no data asset" in note
