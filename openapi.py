@@ -239,8 +239,10 @@ OPERATIONS = (
         (InvalidRequest, NotFound, Conflict, EntitiesDoNotFit, NoContract, *STORAGE),
         Golden,
     ),
-    Operation("GET", "/api/exports", "Every export.", list[Export], STORAGE),
-    Operation("GET", "/api/exports/{name}", "Latest, last run, versions.", Export, (NotFound, *STORAGE)),
+    Operation("GET", "/api/exports", "Every export.", list[Export], (Conflict, *STORAGE)),
+    Operation(
+        "GET", "/api/exports/{name}", "Latest, last run, versions.", Export, (NotFound, Conflict, *STORAGE)
+    ),
     Operation(
         "POST", "/api/exports/{name}", "Start a run.", Started, (NotFound, Conflict, *STORAGE), status=202
     ),
@@ -249,7 +251,7 @@ OPERATIONS = (
         "/api/exports/{name}/versions/{version}",
         "A version's manifest, or how it differs from another version.",
         (Manifest, Compared),
-        (NotFound, *STORAGE),
+        (NotFound, Conflict, *STORAGE),
         query={"against": "Another version: the differences instead of the manifest."},
     ),
     Operation(

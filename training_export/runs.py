@@ -11,9 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from contract.documents import decode, encode
+from contract.documents import encode
 from errors import Failure, UnderWay
 from storage import Container, Lease, run_blob, turn_blob
+from training_export.versions import document
 
 LEASE_S = 60
 RENEW_S = 20.0
@@ -43,8 +44,7 @@ class RunRecord:
 
     def last(self) -> Run | None:
         """Read the last run; None before the first."""
-        blob = self._container.read(self._name)
-        return None if blob is None else decode(blob.data, Run)
+        return document(self._container.read(self._name), self._name, Run)
 
     def queue(self, run: str) -> None:
         """Note that a run waits in the queue, unless one is under way: then that one is told."""

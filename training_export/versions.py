@@ -19,6 +19,7 @@ from contract.schema import json_schema
 from errors import Conflict, NotFound, StorageDown
 from storage import (
     GOLDEN_PREFIX,
+    Blob,
     Container,
     adoption_blob,
     contract_blob,
@@ -76,13 +77,13 @@ class Versions:
 
     def find(self, version: str) -> Manifest | None:
         """Read a version's manifest; None where there is no such version."""
-        blob = self._container.read(manifest_blob(self._export, version)) if is_version(version) else None
-        return None if blob is None else decode(blob.data, Manifest)
+        name = manifest_blob(self._export, version)
+        return document(self._container.read(name), name, Manifest) if is_version(version) else None
 
     def latest(self) -> Latest | None:
         """Read which version training reads; None before the first one."""
-        blob = self._container.read(latest_blob(self._export))
-        return None if blob is None else decode(blob.data, Latest)
+        name = latest_blob(self._export)
+        return document(self._container.read(name), name, Latest)
 
     def age(self) -> timedelta | None:
         """Say how old the data is that training reads; None before the first version."""
@@ -126,7 +127,7 @@ class Versions:
         """Move `latest` forward to a version; False where it is pinned or further already."""
         for _ in range(MOST_TRIES):
             blob = self._container.read(latest_blob(self._export))
-            present = decode(blob.data, Latest) if blob else None
+            present = document(blob, latest_blob(self._export), Latest)
             if present and (present.pinned or present.version >= version):
                 return False
             if self._swap(Latest(version=version), blob.etag if blob else None):
@@ -144,7 +145,7 @@ class Versions:
             Conflict: somebody else moved it meanwhile, or retention removed the version.
         """
         blob = self._container.read(latest_blob(self._export))
-        present = decode(blob.data, Latest) if blob else None
+        present = document(blob, latest_blob(self._export), Latest)
         wanted = self._wanted(version, pin, present)
         self._publish(wanted.version)
         if not self._swap(wanted, blob.etag if blob else None):
@@ -169,7 +170,7 @@ class Versions:
     def _publish(self, version: str) -> None:
         name = manifest_blob(self._export, version)
         blob = self._container.read(name)
-        manifest = decode(blob.data, Manifest) if blob else None
+        manifest = document(blob, name, Manifest)
         if blob and manifest and manifest.state == "held":
             # Somebody else may do the same at this moment: once is enough.
             self._container.replace(
@@ -250,6 +251,18 @@ class Versions:
 def there_already(what: str) -> str:
     """Say why a run is tried again. Ids are random: what is there is this run's own, its answer lost."""
     return f"Storage has {what} already, as after an answer that was lost: trying again."
+
+
+def document[T](blob: Blob | None, name: str, kind: type[T]) -> T | None:
+    """Read a stored document; None where there is none.
+
+    Raises:
+        Conflict: it is damaged; `name` is the blob's.
+    """
+    try:
+        return None if blob is None else decode(blob.data, kind)
+    except msgspec.DecodeError:
+        raise Conflict(f"{name} is damaged: restore the blob, or remove it.") from None
 
 
 def _time_of(version: str) -> datetime:

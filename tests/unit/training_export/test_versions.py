@@ -4,7 +4,7 @@ import pytest
 
 from contract.documents import Adoption, Latest, encode
 from errors import Conflict, NotFound, StorageDown
-from storage import adoption_blob, latest_blob, manifest_blob
+from storage import adoption_blob, latest_blob, manifest_blob, run_blob
 from tests.exports import Bench, rows, whole_version
 from tests.fakes import MemoryContainer
 from training_export.versions import ORPHAN_AGE
@@ -181,3 +181,22 @@ def test_another_exports_versions_are_not_ours(bench: Bench) -> None:
     bench.versions.retire(1)
     assert other in bench.names()
     assert len(bench.versions.ids()) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"version": 7}', b'{"version": "\xff"}', b"[" * 100_000])
+def test_a_damaged_document_is_named_wherever_it_is_met(damage: bytes) -> None:
+    bench = Bench()
+    version = str(bench.run(rows(10)).version)
+    for name, read in (
+        (manifest_blob("customers", version), lambda: bench.versions.manifest(version)),
+        (latest_blob("customers"), bench.versions.latest),
+        (latest_blob("customers"), lambda: bench.versions.advance(version)),
+        (latest_blob("customers"), lambda: bench.versions.move(version, None)),
+        (run_blob("customers"), bench.record.last),
+    ):
+        blob = bench.container.read(name)
+        assert blob
+        bench.container.put(name, damage)
+        with pytest.raises(Conflict, match=f"{name} is damaged: restore the blob, or remove it"):
+            read()
+        bench.container.put(name, blob.data)
