@@ -35,6 +35,7 @@ logging.getLogger("urllib3").setLevel(logging.INFO)
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _started = threading.Lock()
+_tracer = trace.get_tracer(NAME)  # stands in for the listener's, once there is one
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Span:
     def open(self, **attributes: str | int | bool) -> Iterator[trace.Span]:
         """Measure what the block does; a failure marks the span with its kind and passes on."""
         start()
-        with trace.get_tracer(NAME).start_as_current_span(
+        with _tracer.start_as_current_span(
             self.name,
             attributes=attributes,
             # Both would write the exception's text and stack trace: either may hold what nobody foresaw.
@@ -153,6 +154,7 @@ LINES = {
     ),
     "run": ("export", "id", "tries", "outcome", "started", "finished", "version", "detail", "ms"),
     "not-queued": ("export", "reason"),
+    "not-registered": ("export", "version", "reason"),
     "not-observed": ("model", "reason"),
 }
 

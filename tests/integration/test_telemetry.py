@@ -5,7 +5,6 @@ import gzip
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,9 +37,6 @@ from training_export.asset import DataAssets
 from training_export.publisher import SesamNode
 from training_export.runs import Run
 from training_export.snapshot import run_export
-
-NAMED: list[telemetry.Span | telemetry.Metric] = [*telemetry.SPANS, *telemetry.METRICS]
-PAGE = (ROOT / "docs" / "telemetry.md").read_text()
 
 # Planted where they must not come out again.
 KEY, QUERY, CITY, NAME = "planted-key", "planted-query", "planted-city", "planted-customer-name"
@@ -386,27 +382,6 @@ def test_a_run_that_ends_as_failed_is_no_exception_and_told_as_failed(
     bench.fake.failures = [NodeRefused("The node refuses the token.")]
     assert ran(bench).outcome == "failed"
     assert [line["detail"] for line in lines(caplog, "run")] == ["The node refuses the token."]
-
-
-# ---- the page
-
-
-def explained() -> set[str]:
-    return set(re.findall(r"^\| `([^`]+)` \|", PAGE.partition("## How it is")[0], re.MULTILINE))
-
-
-def test_every_name_is_explained_on_the_page_and_no_other() -> None:
-    names = {each.name for each in NAMED}
-    fields = {f"{event}.{field}" for event, its in telemetry.LINES.items() for field in its}
-    assert explained() == names | fields
-
-
-def test_every_attribute_stands_beside_its_name() -> None:
-    rows = {row.split("`")[1]: row for row in PAGE.splitlines() if row.startswith("| `")}
-    for each in NAMED:
-        missing = [name for name in each.attributes if f"`{name}`" not in rows[each.name]]
-        assert missing == [], each.name
-        assert getattr(each, "kind", "") in rows[each.name]
 
 
 # ---- Azure Monitor
