@@ -22,10 +22,10 @@ def run(callers: Sequence[int] = CALLERS, seconds: float = 5) -> list[Table]:
     """Measure all, ours and the direct client in turn."""
     with running_parts() as parts:
         rows = [
-            _beside(f"{BATCH} entities, {count} callers", parts, "churn", BATCH, count, seconds)
+            _beside(f"{BATCH} entities, callers: {count}", parts, "churn", BATCH, count, seconds)
             for count in callers
         ]
-        rows.append(_beside(f"{LARGE:,} entities split by 4, 1 caller", parts, "split", LARGE, 1, seconds))
+        rows.append(_beside(f"{LARGE:,} entities split by 4, callers: 1", parts, "split", LARGE, 1, seconds))
     about = (
         "A service with 20 ms a request and 0.2 ms a row; entities per second, and milliseconds an answer."
     )
