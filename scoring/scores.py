@@ -122,7 +122,7 @@ def _refuse_reordered(column: SentColumn, sent: Sequence[Value | None], echoed: 
     A column with any value of another kind is no echo but something derived (a category's code, a scaled
     number), and tells nothing. Rows that were sent null tell nothing either: services fill them.
     """
-    if list(sent) == list(echoed):
+    if list(sent) == list(echoed) or (column.type == "integer" and list(map(str, sent)) == list(echoed)):
         return
     told = [(s, e) for s, e in zip(sent, echoed, strict=True) if s is not None]
     same = _comparison(column, told)

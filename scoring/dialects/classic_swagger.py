@@ -40,12 +40,13 @@ class ClassicSwagger(ReadsAllShapes):
         """Read objects of strings; Studio's own number columns become numbers."""
         names, rows = super().results(answer, row_count)
         readers = [_number if name.startswith(NUMBERS) else None for name in names]
-        if not any(readers):
+        if not rows or not any(readers):
             return Results(names, rows)
-        return Results(
-            names,
-            [tuple(read(v) if read else v for v, read in zip(row, readers, strict=True)) for row in rows],
-        )
+        columns = [
+            [read(cell) for cell in column] if read else column
+            for read, column in zip(readers, zip(*rows, strict=True), strict=True)
+        ]
+        return Results(names, list(zip(*columns, strict=True)))
 
 
 DIALECT: Maker = ClassicSwagger
