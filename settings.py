@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -477,14 +477,15 @@ def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
         yield "sesam.jwt is missing: set the app setting SESAM__JWT"
     for name in models:
         model = _table(models, name)
-        if model.get("contract") and model["contract"] not in exports:
+        contract = str(model.get("contract") or "")
+        if contract and contract not in exports:
             yield f"models.{name}.contract names no export under [exports]"
         prefix = str(model.get("prefix") or f"{name}:")
-        features, chosen = _plain(model.get("features")), _table(model, "map")
-        for place, named in (("features", features), ("map", chosen.values())):
-            if any(str(each).startswith(prefix) for each in named):
+        features, chosen = _texts(_plain(model.get("features"))), _texts(_table(model, "map").values())
+        for place, named in (("features", features), ("map", chosen)):
+            if any(each.startswith(prefix) for each in named):
                 yield f"models.{name}.{place}: names what begins with {prefix}, where only its scores stand"
-        label = _table(exports, str(model.get("contract"))).get("label")
+        label = _table(exports, contract).get("label")
         if label and label in features:
             yield f"models.{name}.features: names {label}, the label of its export, which is never sent"
 
@@ -492,6 +493,10 @@ def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
 def _table(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = _plain(given.get(name))
     return table if isinstance(table, Mapping) else {}
+
+
+def _texts(values: object) -> list[str]:
+    return [each for each in values if isinstance(each, str)] if isinstance(values, Collection) else []
 
 
 def _plain(value: object) -> Any:

@@ -1,13 +1,18 @@
 """The settings: strict, complete in their complaints, and silent about values."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
 
 import settings
 from errors import SettingsWrong
 from schedule import export_schedule
-from settings import Settings, load_settings
+from settings import ExportSettings, ModelSettings, Settings, load_settings
 
 SECRET = "planted-secret-7f3a"
 
@@ -198,6 +203,43 @@ def test_a_call_ends_before_the_platform_cuts_it_and_the_page_for_the_hub_says_h
     readme = Path(settings.__file__).with_name("README.md").read_text()
     for told in ("`batch_size` 100", "`side_effects` false", "`verify_ssl` true", "`read_timeout` 240"):
         assert told in readme
+
+
+KEYS = [
+    *ModelSettings.model_fields,
+    "return",
+    *ExportSettings.model_fields,
+    "churn",
+    "customers",
+    "url",
+    "jwt",
+]
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "churn:x", "[", "{}", "a"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=12,
+)
+NAMED = st.dictionaries(st.sampled_from(["churn", "value"]), st.dictionaries(st.sampled_from(KEYS), ODD))
+
+
+@given(models=NAMED | ODD, exports=NAMED | ODD, sesam=ODD)
+@example(models={"churn": {"features": 5}}, exports={}, sesam={})
+@example(models={"churn": {"contract": ["customers"]}}, exports={}, sesam={})
+@example(models={"churn": {"contract": "c", "features": 5}}, exports={"c": {"label": ["x"]}}, sesam=[])
+@example(models={"churn": {"map": [1]}, "value": 7}, exports=[1], sesam="x")
+@trying(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_settings_hold_they_are_read_or_told_to_be_wrong(
+    toml: Path, models: object, exports: object, sesam: object
+) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {"MODELS": models, "EXPORTS": exports, "SESAM": sesam}.items():
+            environment.setenv(name, json.dumps(value))
+        with suppress(SettingsWrong):
+            load_settings()
 
 
 def test_a_file_that_is_no_toml_is_named(toml: Path) -> None:
