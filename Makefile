@@ -7,7 +7,7 @@ COMMANDS := $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(HELP))
 .PHONY: $(COMMANDS)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(HELP)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(HELP)
 
 setup: ## all that the other commands need, into .venv and node_modules; they do this themselves
 	@for python in $(or $(PYTHON),$(PY) python3.13 python3); do \
@@ -48,6 +48,9 @@ doctor: setup ## your settings against the live world: what is right, what is wr
 
 package: setup ## the app as it is deployed, by .funcignore: .build/app.zip
 	@$(PY) -m local.package
+
+check-deployed: setup ## a running app's routes at BASE_URL= with KEY=; ENTITIES=file scores, EXPORT=name exports
+	@$(PY) -m local.check_deployed
 
 azurite: PORT = 10000
 azurite: setup ## storage alone: blob at PORT=10000, queue and table at the next two

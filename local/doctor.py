@@ -9,7 +9,9 @@ import shutil
 import sys
 import textwrap
 import warnings
+from collections.abc import Iterable
 
+from checks import Check
 from errors import SettingsWrong
 from local.host.configuration import CannotStart
 from local.serve import read_settings
@@ -31,35 +33,33 @@ def told(mark: str, name: str, detail: str, columns: int) -> str:
     )
 
 
+def print_checks(checks: Iterable[Check]) -> int:
+    """Print each check when it is made, then the sum; give 0 where all are right, else 2."""
+    columns = shutil.get_terminal_size((110, 24)).columns
+    wrong, number = 0, 0
+    for check in checks:
+        print(told("right" if check.ok else "WRONG", check.check, check.detail, columns), flush=True)
+        number += 1
+        wrong += not check.ok
+    verb = "is" if wrong == 1 else "are"
+    print(f"\n{wrong} of {number} {verb} wrong." if wrong else f"\nAll {number} are right.")
+    return 2 if wrong else 0
+
+
 def main() -> int:
     """Check and tell; 0 where all is right, 2 where something is wrong."""
     warnings.simplefilter("ignore")  # what is to be told is told below, each on its line
     logging.disable(logging.CRITICAL)
-    columns = shutil.get_terminal_size((110, 24)).columns
     print("bridge.toml, local.settings.json and the environment, against the live world:\n", flush=True)
     try:
         read_settings()
     except SettingsWrong as wrong:
-        for problem in wrong.problems:
-            print(told("WRONG", "settings", problem, columns))
-        return _summed_up(len(wrong.problems), len(wrong.problems))
+        return print_checks(Check("settings", False, problem) for problem in wrong.problems)
     except CannotStart as error:
-        print(told("WRONG", "local.settings.json", str(error), columns))
-        return _summed_up(1, 1)
+        return print_checks([Check("local.settings.json", False, str(error))])
     import health  # only now: it takes the settings as they are
 
-    wrong_ones, number = 0, 0
-    for check in health.checks(deep=True):
-        print(told("right" if check.ok else "WRONG", check.check, check.detail, columns), flush=True)
-        number += 1
-        wrong_ones += not check.ok
-    return _summed_up(wrong_ones, number)
-
-
-def _summed_up(wrong: int, number: int) -> int:
-    verb = "is" if wrong == 1 else "are"
-    print(f"\n{wrong} of {number} {verb} wrong." if wrong else f"\nAll {number} are right.")
-    return 2 if wrong else 0
+    return print_checks(health.checks(deep=True))
 
 
 if __name__ == "__main__":
