@@ -109,6 +109,8 @@ def _decimals(values: Values) -> Sequence[float] | None:
         numbers = _floats(b"[" + digits + b"]")
     except (msgspec.DecodeError, ValueError):
         return None
+    if len(numbers) != len(values):
+        return None  # a lone ~f, without digits, is an empty list
     # JSON's -0 is a whole number, and loses its sign.
     if b"-0" in digits and 0.0 in numbers:
         return None

@@ -86,7 +86,15 @@ def entities(data: bytes) -> None:
 
 def exactly(text: bytes) -> Any:
     """Read JSON with all digits of its numbers; NaN and its like are null, as the wire has it."""
-    return json.loads(text.decode(), parse_float=Decimal, parse_constant=lambda _: None)
+    return json.loads(text.decode(), parse_float=digits, parse_constant=lambda _: None)
+
+
+def digits(number: str) -> Decimal | str:
+    """Read a number; as a text where its exponent is beyond any Decimal, as in 0e99999999999999999999."""
+    try:
+        return Decimal(number)
+    except ArithmeticError:
+        return number
 
 
 def rows(data: bytes) -> None:

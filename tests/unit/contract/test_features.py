@@ -83,6 +83,7 @@ def test_an_identifier_is_written_as_the_column_writes_them(spelling: str, text:
         ("integer", 30.5), ("integer", "30.0"), ("integer", "007"), ("integer", "abc"), ("integer", True),
         ("integer", 2**63), ("integer", "~t2015-12-31"), ("integer", "~fabc"), ("integer", float("inf")),
         ("number", "abc"), ("number", "1_000"), ("number", 2**53 + 1), ("number", False), ("number", "~fNaN"),
+        ("number", "~f"), ("integer", "~f"),
         ("number", "~f9007199254740993"), ("number", float("inf")),
         ("boolean", 1), ("boolean", "yes"), ("date", "2015-02-30"), ("date", "~t2015-12-31T00:00:00Z"),
         ("datetime", "~t2015-12-31"), ("datetime", 1420167845), ("string", "~t2015-12-31"), ("string", True),
