@@ -1,8 +1,11 @@
-"""The documentation is true: every setting, failure and route stands in it, its data can be read."""
+"""The documentation is true: settings, failures and routes stand in it, its data can be read, it is built."""
 
 import json
+import os
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 import errors
 from local.bootstrap import ROOT
+from local.site import within_site
 from settings import (
     AzureMLSettings,
     ExportSettings,
@@ -176,3 +180,36 @@ def test_toml_holds_settings_that_the_app_takes(
         if export := model.get("contract"):
             monkeypatch.setenv(f"EXPORTS__{export.upper()}__PIPE", "a-pipe")
     load_settings()
+
+
+def test_every_make_command_that_is_shown_exists() -> None:
+    commands = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {
+        word
+        for block in BLOCKS
+        if block.language == "console"
+        for word in re.findall(r"^make ([a-z-]+)", block.text, re.MULTILINE)
+    } | {word for page in PAGES for word in re.findall(r"`make ([a-z-]+)[^`]*`", page.read_text("utf-8"))}
+    assert shown <= commands
+    assert {"run", "test"} <= shown
+
+
+# ---- the site
+
+
+def test_the_site_is_built_without_a_broken_link_or_a_page_that_nothing_leads_to(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "security.html").is_file()
+
+
+def test_a_page_of_the_root_links_within_the_site() -> None:
+    text = "[Deploy](docs/deploy.md#x), [`infra/`](infra/app), [Azure](https://azure.com), [above](#top)"
+    assert within_site(text) == "[Deploy](deploy.md#x), `infra/`, [Azure](https://azure.com), [above](#top)"
