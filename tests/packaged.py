@@ -5,10 +5,13 @@ That is requirements.txt, the engine that the platform brings, and what our host
 
 import re
 import zipfile
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.bootstrap import ROOT
-from local.host.process import Runtime
+from local.host.process import RunningApp, Runtime, running_app
 from local.package import build
 from tests.environments import environment
 
@@ -16,8 +19,20 @@ ENGINE = "azure-functions-runtime"
 AIOHTTP = ("aiohttp", "aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "multidict", "propcache")
 
 
-def unpacked(folder: Path) -> tuple[Path, Runtime]:
-    """Build the package and unpack it below `folder`; give its directory, and what it runs on."""
+@dataclass(frozen=True)
+class Package:
+    """The app as it is deployed: the directory it was unpacked to, and what it runs on."""
+
+    directory: Path
+    runtime: Runtime
+
+    def serve(self, settings: Mapping[str, str]) -> AbstractContextManager[RunningApp]:
+        """Serve it with these settings."""
+        return running_app(self.directory, settings=settings, runtime=self.runtime)
+
+
+def unpacked(folder: Path) -> Package:
+    """Build the package and unpack it below `folder`."""
     directory = folder / "wwwroot"
     with zipfile.ZipFile(build(folder / "app.zip")) as archive:
         archive.extractall(directory)
@@ -27,7 +42,7 @@ def unpacked(folder: Path) -> tuple[Path, Runtime]:
     host = folder / "host"
     host.mkdir()
     (host / "local").symlink_to(ROOT / "local")
-    return directory, Runtime(environment("app", requirements), host)
+    return Package(directory, Runtime(environment("app", requirements), host))
 
 
 def _pins_of_the_host() -> list[str]:

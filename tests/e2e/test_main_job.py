@@ -30,7 +30,6 @@ from contract.contract import Contract
 from contract.features import Encoder, encode_cells
 from local import demo
 from local.demo import EXPORT, MODEL, Parts, call, export, learn, operate
-from local.host.process import Runtime
 from local.services.model import Model
 from local.train import TrainingFailed, adopt
 from scoring.contracts import Contracts
@@ -38,21 +37,15 @@ from scoring.deadline import Deadline
 from scoring.drift import drift
 from settings import StorageSettings
 from storage import open_container
-from tests.packaged import unpacked
+from tests.packaged import Package
 from tests.unit.test_repository import OPTIONAL, imports
 
 CUSTOMERS = 600
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Runtime]:
-    return unpacked(tmp_path_factory.mktemp("package"))
-
-
-@pytest.fixture(scope="module")
-def parts(package: tuple[Path, Runtime]) -> Iterator[Parts]:
-    directory, runtime = package
-    with demo.running_parts(CUSTOMERS, 0, directory=directory, runtime=runtime) as running:
+def parts(package: Package) -> Iterator[Parts]:
+    with demo.running_parts(CUSTOMERS, 0, directory=package.directory, runtime=package.runtime) as running:
         yield running
 
 
@@ -120,15 +113,14 @@ for name in sys.stdin.read().split():
 """
 
 
-def test_whatever_a_line_of_the_package_imports_is_there(package: tuple[Path, Runtime]) -> None:
-    directory, runtime = package
-    sources = [path.read_text() for path in directory.rglob("*.py")]
+def test_whatever_a_line_of_the_package_imports_is_there(package: Package) -> None:
+    sources = [path.read_text() for path in package.directory.rglob("*.py")]
     names = {name for source in sources for name, _ in imports(source)}
     wanted = sorted(name for name in names if name.partition(".")[0] not in OPTIONAL)
     assert "cronsim.CronSim" in wanted
     done = subprocess.run(
-        [runtime.python, "-W", "ignore", "-c", IMPORT],
-        cwd=directory,
+        [package.runtime.python, "-W", "ignore", "-c", IMPORT],
+        cwd=package.directory,
         input="\n".join(wanted),
         capture_output=True,
         text=True,

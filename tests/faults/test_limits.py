@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from local.azurite import Azurite
-from local.bootstrap import ROOT
-from local.host.process import RunningApp, running_app
+from local.host.process import RunningApp
+from tests.packaged import Package
 from tests.rogue import Rogue, answer
 
 SILENT = 200
@@ -69,7 +69,9 @@ class Limited:
 
 
 @pytest.fixture(scope="module")
-def limited(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
+def limited(
+    azurite: Azurite, tmp_path_factory: pytest.TempPathFactory, package: Package
+) -> Iterator[Limited]:
     config = tmp_path_factory.mktemp("config") / "bridge.toml"
     with Rogue(answer(200, b"[0.5]")) as service:
         config.write_text(CONFIG.format(url=service.url))
@@ -79,7 +81,7 @@ def limited(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Itera
             "SESAM__URL": "http://localhost:1",
             "SESAM__JWT": "a-token",
         }
-        with running_app(ROOT, settings=settings) as app:
+        with package.serve(settings) as app:
             yield Limited(app, service)
 
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from contract.contract import Column, Contract
 from contract.documents import Adoption, encode
 from local.azurite import Azurite
-from local.bootstrap import ROOT
-from local.host.process import RunningApp, running_app
+from local.host.process import RunningApp
 from scoring.breaker import STRIKES
 from settings import StorageSettings
 from storage import adoption_blob, contract_blob, open_container
+from tests.packaged import Package
 from tests.rogue import Rogue, Scene, Visit, answer, silent
 
 SECRET = "planted-secret-key-77aa"
@@ -146,7 +146,9 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def app(service: Service, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+def app(
+    service: Service, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory, package: Package
+) -> Iterator[RunningApp]:
     container = open_container(
         StorageSettings.model_validate(
             {"container": "scoring-route", "connection_string": azurite.connection_string}
@@ -174,7 +176,7 @@ def app(service: Service, azurite: Azurite, tmp_path_factory: pytest.TempPathFac
             }
             if name not in ("taught", "unsuited", "untaught"):
                 settings |= {f"MODELS__{name.upper()}__FEATURES": '["x"]'}
-        with running_app(ROOT, settings=settings) as running:
+        with package.serve(settings) as running:
             yield running
 
 

@@ -12,9 +12,10 @@ from azure.storage.queue import QueueClient
 
 from local.azurite import Azurite
 from local.bootstrap import ROOT
-from local.host.process import RunningApp, running_app
+from local.host.process import RunningApp
 from storage import EXPORT_QUEUE
 from tests.exports import rows
+from tests.packaged import Package
 from tests.rogue import Rogue, Visit, answer, chunked
 from training_export import asset, publisher
 from training_export.exports import MOST_TRIES
@@ -66,7 +67,9 @@ def pipes() -> Pipes:
 
 
 @pytest.fixture(scope="module")
-def app(azurite: Azurite, pipes: Pipes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+def app(
+    azurite: Azurite, pipes: Pipes, tmp_path_factory: pytest.TempPathFactory, package: Package
+) -> Iterator[RunningApp]:
     config = tmp_path_factory.mktemp("config") / "bridge.toml"
     config.write_text(CONFIG)
     with Rogue(pipes) as node:
@@ -76,7 +79,7 @@ def app(azurite: Azurite, pipes: Pipes, tmp_path_factory: pytest.TempPathFactory
             "SESAM__URL": f"http://localhost:{node.port}",
             "SESAM__JWT": "planted-token",
         }
-        with running_app(ROOT, settings=settings) as app:
+        with package.serve(settings) as app:
             yield app
 
 
@@ -256,11 +259,13 @@ def test_a_message_that_is_not_ours_ends_on_the_poison_queue_and_stops_nothing(
         assert not queue.peek_messages()
 
 
-def test_settings_that_are_wrong_are_told_at_every_route(azurite: Azurite, tmp_path: Path) -> None:
+def test_settings_that_are_wrong_are_told_at_every_route(
+    azurite: Azurite, tmp_path: Path, package: Package
+) -> None:
     config = tmp_path / "bridge.toml"
     config.write_text('[exports.customers]\npipe = "x"\nkeep = 3\n')
     settings = {"AzureWebJobsStorage": azurite.connection_string, "BRIDGE_CONFIG": str(config)}
-    with running_app(ROOT, settings=settings) as app:
+    with package.serve(settings) as app:
         for answer in (get(app, ""), get(app, "/customers"), put(app, "customers", {"version": None})):
             assert answer.status_code == 503
             assert "exports.customers.keep: unknown key" in answer.json()["detail"]
