@@ -16,7 +16,7 @@ from errors import EntitiesDoNotFit, EntitiesRefused
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
 from scoring.entities import Entity, only, read_batch, with_properties, without, write_batch
-from scoring.observed import Report
+from scoring.measured import Report
 from scoring.rows import RowRefused
 from settings import LimitSettings, ModelSettings
 

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from tenacity import RetryCallState, Retrying, retry_if_result
 
 from errors import BadAnswer, Fault
-from scoring import observed
+from scoring import measured
 from scoring.breaker import Breaker, Pass, Sign
 from scoring.cases import LEFT_ALONE, SILENT, Action, Case
 from scoring.deadline import Deadline
@@ -181,7 +181,7 @@ class Sender:
             sleep=lambda seconds: self._rest(seconds, call.over),
             retry_error_callback=_sent,
         )
-        with observed.sub_batch(self._wire.model, parcel.rows):
+        with measured.sub_batch(self._wire.model, parcel.rows):
             return retrying(attempt)
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class Sender:
 
     def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False) -> Sent:
         request_id = call.next_id()
-        with observed.attempt(request_id) as told:
+        with measured.attempt(request_id) as told:
             outcome = told.outcome = self._wire.post(parcel.body, call.deadline, request_id, fresh=fresh)
             results = None
             if isinstance(outcome, Reply) and outcome.status == 200:

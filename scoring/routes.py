@@ -16,7 +16,7 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 from answers import json_answer, read_body
 from contract.documents import Golden, NestedTooDeep, decode
 from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
-from scoring import adoption, golden, models, observed
+from scoring import adoption, golden, measured, models
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
 from scoring.drift import MOST_DAYS, drift
@@ -38,7 +38,7 @@ class Adopt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def score_entities(req: Request) -> Response:
     """Score what the body holds."""
     model = models.model(req.path_params["model"])
-    with observed.batch(model.name) as told:
+    with measured.batch(model.name) as told:
         deadline = _deadline(model)
         _accept(req)
         body = await read_body(req, model.limits)

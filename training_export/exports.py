@@ -16,7 +16,7 @@ from errors import Failure, InvalidRequest, NotFound
 from settings import ExportSettings, host_storage, settings
 from storage import BlobContainer, app_identity, open_container, open_export_queue
 from telemetry import warn
-from training_export import observed
+from training_export import measured
 from training_export.asset import SCOPE, DataAssets
 from training_export.publisher import SesamNode
 from training_export.runs import Run, RunRecord
@@ -85,7 +85,7 @@ def run_message(body: bytes, tries: int) -> Run:
     except msgspec.DecodeError:
         raise InvalidRequest('A message on the queue is no {"export", "run"}: it was not ours.') from None
     export = _export(message.export)
-    with observed.run(export, message.run, tries) as told:
+    with measured.run(export, message.run, tries) as told:
         _container().ensure()
         told.ended = run_export(export, message.run, last_try=tries >= MOST_TRIES)
     return told.ended

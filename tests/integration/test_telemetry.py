@@ -32,7 +32,7 @@ from scoring import models
 from settings import AzureMLSettings, SesamSettings, load_settings
 from tests.exports import Bench, rows
 from tests.rogue import Rogue, Scene, Visit, answer, chunked
-from training_export import observed
+from training_export import measured
 from training_export.asset import DataAssets
 from training_export.publisher import SesamNode
 from training_export.runs import Run
@@ -314,7 +314,7 @@ def node(visit: Visit) -> None:
 
 
 def ran(bench: Bench, run: str = "run-1", tries: int = 1) -> Run:
-    with observed.run(bench.export, run, tries) as told:
+    with measured.run(bench.export, run, tries) as told:
         told.ended = run_export(bench.export, run, last_try=False)
     return told.ended
 
@@ -366,7 +366,7 @@ def test_the_age_of_latest_grows_while_nothing_new_is_published(heard: Heard, be
 def test_a_try_that_raises_is_told_too(
     heard: Heard, bench: Bench, caplog: pytest.LogCaptureFixture, failure: Exception, outcome: str, kind: str
 ) -> None:
-    with pytest.raises(type(failure)), observed.run(bench.export, "run-1", 2):
+    with pytest.raises(type(failure)), measured.run(bench.export, "run-1", 2):
         raise failure
     (line,) = lines(caplog, "run")
     assert (line["outcome"], line["tries"]) == (outcome, 2)

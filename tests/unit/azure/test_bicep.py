@@ -15,7 +15,7 @@ import pytest
 
 import telemetry
 from local.bootstrap import ROOT
-from scoring import observed
+from scoring import measured
 from settings import ModelSettings, Settings, StorageSettings
 from storage import EXPORT_QUEUE
 from tests.unit.azure.bicep import Bicep, Declared, properties
@@ -350,7 +350,7 @@ def outcomes_in(query: str) -> set[str]:
 
 def query_breaches(query: str) -> list[str]:
     metrics = {each.name: each for each in telemetry.METRICS}
-    outcomes = {observed.GOOD, *get_args(Outcome.__value__)}
+    outcomes = {measured.GOOD, *get_args(Outcome.__value__)}
     names = names_in(query)
     found = [f"no metric {name}" for name in names if name not in metrics]
     for attribute in re.findall(r'Properties\["([^"]+)"\]', query):
@@ -374,7 +374,7 @@ def test_the_three_alerts_ask_for_what_the_app_tells() -> None:
         "outside": [],
     }
     assert outcomes_in(queries()["noVersion"]) == {"published", "unchanged"}
-    assert outcomes_in(queries()["errors"]) == {observed.GOOD}
+    assert outcomes_in(queries()["errors"]) == {measured.GOOD}
 
 
 @pytest.mark.parametrize(
