@@ -80,6 +80,8 @@ def _list(part: object, name: str) -> list[object]:
 def _typed(
     rows: Sequence[Sequence[object]], labels: Sequence[str], types: Sequence[object]
 ) -> list[tuple[object, ...]]:
+    if not rows:
+        return []
     columns = []
     for label, kind, column in zip(labels, types, zip(*rows, strict=True), strict=True):
         try:

@@ -22,12 +22,12 @@ from local.azurite import Azurite
 from local.bootstrap import ROOT
 from local.host.process import RunningApp, running_app
 from settings import StorageSettings
-from storage import BlobContainer, open_container, run_blob
+from storage import BlobContainer, open_container, run_blob, turn_blob
 from tests.exports import rows, whole_version
 from tests.rogue import Rogue, Visit, answer, head
 from training_export.versions import Versions
 
-EXPORT = "customers"
+EXPORT, PIPE = "customers", "customers-csv"
 CONFIG = """
 [exports.customers]
 pipe = "customers-csv"
@@ -125,11 +125,11 @@ class World:
         told = requests.get(f"{app.base_url}/api/models/churn", timeout=30).json()
         return str(told["adopted"]["version"])
 
-    def break_lease(self) -> None:
-        """End a dead run's lease, which lasts a minute; nobody here waits for it."""
+    def break_leases(self) -> None:
+        """End a dead run's leases, which last a minute; nobody here waits for them."""
         service = BlobServiceClient.from_connection_string(self.azurite.connection_string)
-        blob = service.get_blob_client(self.name, run_blob(EXPORT))
-        BlobLeaseClient(blob).break_lease(lease_break_period=0)
+        for held in (run_blob(EXPORT), turn_blob(PIPE)):
+            BlobLeaseClient(service.get_blob_client(self.name, held)).break_lease(lease_break_period=0)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_what_a_host_could_not_finish_was_never_answered_and_the_next_host_does_
     assert world.versions() == before
     world.service.open.set()
     world.publisher.open.set()
-    world.break_lease()
+    world.break_leases()
     with world.app() as app:
         assert_scored(score(app), adopted)
         app.wait_for(f"{EXPORT}[^\\n]*published", 30)

@@ -246,6 +246,7 @@ class TestClassic:
             {"Values": [["1"], ["2"]], "ColumnNames": "a"},
             {"Values": [["1"], ["2"]], "ColumnTypes": {"a": 1}},
             {"Values": [[], []]},
+            {"Values": [], "ColumnNames": ["a"], "ColumnTypes": ["Double"]},
         ],
     )
     def test_a_ragged_or_strange_table_is_reported(self, parts: dict[str, object]) -> None:
