@@ -39,6 +39,27 @@ resource versions 'Microsoft.Storage/storageAccounts/blobServices/containers@202
   name: 'training-data' // [storage] container of bridge.toml
 }
 
+// What scoring has seen is looked at for 90 days at most (GET /api/models/{model}/drift), then of no use.
+resource rules 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'observed'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            filters: { blobTypes: [ 'blockBlob' ], prefixMatch: [ '${versions.name}/observed/' ] }
+            actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: 90 } } }
+          }
+        }
+      ]
+    }
+  }
+}
+
 resource queues 'Microsoft.Storage/storageAccounts/queueServices@2023-05-01' = {
   parent: account
   name: 'default'

@@ -123,6 +123,17 @@ def test_every_failure_is_documented_with_its_status_cause_and_cure_and_no_other
     assert all(cause.strip() and cure.strip() for *_, cause, cure in told)
 
 
+# ---- blobs
+
+
+def test_every_place_in_storage_is_documented_and_no_other() -> None:
+    code = (ROOT / "storage.py").read_text("utf-8")
+    page = (ROOT / "docs" / "operate.md").read_text("utf-8")
+    places = set(re.findall(r'(?:return f|PREFIX = )"([a-z]+)/', code))
+    places.remove("probes")  # the doctor takes its own away again
+    assert set(re.findall(r"^\| `([a-z]+)/", page, re.MULTILINE)) == places
+
+
 # ---- routes
 
 
