@@ -56,7 +56,7 @@ def model_of(dialect: str, wire: AnswersAtOnce) -> Model:
     with mock.patch.object(models, "Endpoint", lambda *_, **__: wire):
         model = models._model("churn", given, whole)
     adopted = Adopted("20261123T020000Z-0a1b2c3d", contract().id, contract(), "2026-11-23T02:00:00Z")
-    return replace(model, adopted=lambda deadline: adopted, observe=unobserved)  # noqa: ARG005
+    return replace(model, adopted=lambda deadline: adopted, observe=unobserved)  # noqa: ARG005  # adopted long ago
 
 
 def answer_to(dialect: str) -> Callable[[bytes], bytes]:

@@ -13,8 +13,7 @@ from datetime import datetime
 from operator import mul
 from typing import Any, Self
 
-import msgspec
-
+from contract import numerals
 from contract.facts import ColumnType, Histogram
 from contract.values import INT64, LARGEST_EXACT, day, moment, number, seconds
 
@@ -23,34 +22,19 @@ type Values = list[int] | list[float]
 MOST_BINS = 64
 _MOST_REMEMBERED = 40_000  # days of a century, at some 190 bytes each
 
-_read_integers = msgspec.json.Decoder(list[int]).decode
-_read_floats = msgspec.json.Decoder(list[float]).decode
-
 
 def integers(cells: Sequence[str]) -> list[int] | None:
     """Read all cells as integers; None where one is none. JSON's grammar is ours, but for `-0`."""
-    joined = ",".join(cells).encode()
-    if joined.translate(None, b"0123456789-,") or b"-0" in joined:
+    values = numerals.integers(cells)
+    if values is None or (0 in values and "-0" in cells):
         return None
-    try:
-        values = _read_integers(b"[" + joined + b"]")
-    except (msgspec.DecodeError, ValueError):
-        return None
-    if len(values) != len(cells) or min(values) not in INT64 or max(values) not in INT64:
-        return None
-    return values
+    return values if min(values) in INT64 and max(values) in INT64 else None
 
 
 def numbers(cells: Sequence[str]) -> list[float] | None:
     """Read all cells as numbers; None where one is none."""
-    joined = ",".join(cells).encode()
-    if joined.translate(None, b"0123456789-+.eE,"):
-        return None
-    try:
-        values = _read_floats(b"[" + joined + b"]")
-    except (msgspec.DecodeError, ValueError):
-        return None
-    if len(values) != len(cells):
+    values = numerals.numbers(cells)
+    if values is None:
         return None
     # From 2^53 on a whole number may be an id whose digits a double has lost: the rule decides each.
     if (min(values) <= -LARGEST_EXACT or max(values) >= LARGEST_EXACT) and None in map(number, cells):

@@ -203,9 +203,9 @@ def _break_leases(settings: StorageSettings) -> None:
 def prove(settings: StorageSettings, times: int) -> CrashProof:
     """Kill a writer at every call, so many times, under the eyes of a reader."""
     # Imported before the forks, not in each of them.
-    import azure.storage.blob  # noqa: F401
+    import azure.storage.blob  # noqa: F401  # see above
 
-    import training_export.snapshot  # noqa: F401
+    import training_export.snapshot  # noqa: F401  # see above
 
     rows = 10
     _run(lambda: open_container(settings).ensure())

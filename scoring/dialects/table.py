@@ -16,16 +16,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
-import msgspec
-
+from contract import numerals
 from scoring.dialects.protocol import AnswerUnusable, Results
 
 type Reader = Callable[[str], object]
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}", re.ASCII)
-_read_floats = msgspec.json.Decoder(list[float]).decode
-_read_integers = msgspec.json.Decoder(list[int]).decode
 _NOTHING = frozenset({"nan", "inf", "-inf", "infinity", "-infinity", "∞", "-∞", "null"})
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -107,28 +104,11 @@ def _column(cells: Sequence[object], kind: str) -> Sequence[object]:
 
 
 def _numbers(cells: Sequence[str]) -> list[float] | None:
-    joined = ",".join(cells).encode()
-    if joined.translate(None, b"0123456789-+.eE,"):
-        return None
-    try:
-        values = _read_floats(b"[" + joined + b"]")
-    except (msgspec.DecodeError, ValueError):
+    values = numerals.numbers(cells)
+    if values is None or not math.isfinite(sum(values)):
         return None
     # JSON's -0 is a whole number, and loses its sign.
-    if len(values) != len(cells) or not math.isfinite(sum(values)) or (b"-0" in joined and 0.0 in values):
-        return None
-    return values
-
-
-def _integers(cells: Sequence[str]) -> list[int] | None:
-    joined = ",".join(cells).encode()
-    if joined.translate(None, b"0123456789-,"):
-        return None
-    try:
-        values = _read_integers(b"[" + joined + b"]")
-    except (msgspec.DecodeError, ValueError):
-        return None
-    return values if len(values) == len(cells) else None
+    return None if 0.0 in values and "-0" in cells else values
 
 
 def _booleans(cells: Sequence[str]) -> list[bool | None]:
@@ -162,7 +142,7 @@ def _expect_nothing(cell: str) -> None:
 
 _AT_ONCE: Mapping[Reader, Callable[[Sequence[str]], Sequence[object] | None]] = {
     number: _numbers,
-    _integer: _integers,
+    _integer: numerals.integers,
     _boolean: _booleans,
     str: lambda cells: cells,
 }

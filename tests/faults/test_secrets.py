@@ -131,8 +131,9 @@ class World:
     answers: list[str] = field(default_factory=list)
 
     def call(self, method: str, path: str, **sent: object) -> requests.Response:
-        headers = {"x-functions-key": self.app.key} | dict(sent.pop("headers", {}))  # type: ignore[call-overload]
-        told = requests.request(method, self.app.base_url + path, headers=headers, timeout=60, **sent)  # type: ignore[arg-type]
+        headers = {"x-functions-key": self.app.key} | dict(sent.pop("headers", {}))  # type: ignore[call-overload]  # a dict or pairs
+        url = self.app.base_url + path
+        told = requests.request(method, url, headers=headers, timeout=60, **sent)  # type: ignore[arg-type]  # as requests has them
         self.answers.append(f"{told.status_code} {dict(told.headers)} {told.text}")
         return told
 

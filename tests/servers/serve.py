@@ -15,10 +15,10 @@ from pathlib import Path
 
 # Imported here to be there in every child; Microsoft's server itself reads its settings when it is imported.
 import azure.monitor.opentelemetry.exporter  # noqa: F401  # the slowest part of Microsoft's server
-import flask  # noqa: F401
-import inference_schema.schema_decorators  # noqa: F401
+import flask  # noqa: F401  # see above
+import inference_schema.schema_decorators  # noqa: F401  # see above
 import make_models
-import mlflow.pyfunc.scoring_server  # noqa: F401
+import mlflow.pyfunc.scoring_server  # noqa: F401  # see above
 import uvicorn
 from gunicorn.app import wsgiapp
 

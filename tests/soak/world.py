@@ -57,7 +57,7 @@ def check_answer(sent: Sequence[Made], answer: object) -> None:
         Wrong: it did not.
     """
     if not isinstance(answer, list) or len(answer) != len(sent):
-        raise Wrong(f"{len(sent)} entities were sent, the answer holds {len(answer or ())}")  # type: ignore[arg-type]
+        raise Wrong(f"{len(sent)} entities were sent, the answer holds {len(answer or ())}")  # type: ignore[arg-type]  # a list or None
     told = set()
     for made, back in zip(sent, answer, strict=True):
         name = made.entity["_id"]

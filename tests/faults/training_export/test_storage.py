@@ -40,7 +40,7 @@ def lost(port: int) -> Scene:
     def scene(visit: Visit) -> None:
         kept, visit.send = visit.send, lambda data: None  # type: ignore[method-assign]  # only this answer
         forward(visit, port)
-        visit.send = kept  # type: ignore[method-assign]
+        visit.send = kept  # type: ignore[method-assign]  # as it was
         visit.reset()
 
     return scene
