@@ -1,329 +1,318 @@
-"""Batches of cells read as values of one type, and what accumulates of them. Pure.
+"""What the cells of a column are worth, many at once. Pure.
 
-The rules are contract/values.py's; here they are applied to some hundred cells at once, because one call per
-cell would cost ten times as much. tests/unit/training_export proves that both always agree.
+The rules are contract/values.py's. Here whole columns of their usual forms are read as words, a few
+operations for all cells where one call a cell would cost a hundred times as much; whatever is of another form
+goes to the rules, or to a C parser of the same grammar. tests/unit/training_export proves that all agree.
 """
 
-import math
-import re
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from operator import mul
-from typing import Any, Self
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
 
 from contract import numerals
-from contract.facts import ColumnType, Histogram
-from contract.values import INT64, LARGEST_EXACT, day, moment, number, seconds
+from contract.facts import ColumnType
+from contract.values import INT64, LARGEST_EXACT, moment, number, seconds
+from training_export.cells import WORD, Cells, Mask, Places, Words
 
-type Values = list[int] | list[float]
+type Values = NDArray[np.int64] | NDArray[np.float64]
 
-MOST_BINS = 64
-_MOST_REMEMBERED = 40_000  # days of a century, at some 190 bytes each
+# Digits that two words hold; as many make a whole number of 64 bits.
+_MOST_DIGITS = 2 * WORD
+# Digits of which every number is exactly a double, as is every power of ten up to 10^22.
+_EXACT_DIGITS = 15
+
+_TENS = 10 ** np.arange(_MOST_DIGITS + 1, dtype=np.int64)
+_POINT, _MINUS, _ZERO, _ZULU = ord("."), ord("-"), ord("0"), ord("Z")
 
 
-def integers(cells: Sequence[str]) -> list[int] | None:
-    """Read all cells as integers; None where one is none. JSON's grammar is ours, but for `-0`."""
-    values = numerals.integers(cells)
-    if values is None or (0 in values and "-0" in cells):
+def _word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))
+
+
+def _all(octet: int) -> np.uint64:
+    return _word(bytes([octet]) * WORD)
+
+
+# Of n digits at the end of a word: what is no digit before them, and zeros in its place.
+_LAST = np.array([(1 << 64) - (1 << 8 * (WORD - n)) for n in range(WORD + 1)], np.uint64)
+_ZEROS = np.array([int.from_bytes(b"0" * (WORD - n), "little") for n in range(WORD + 1)], np.uint64)
+_HIGH, _LOW = _all(0x80), _all(0x7F)
+# Added to a byte, these reach its highest bit from 10 on, and from 1 on.
+_NO_DIGIT, _NOT_NIL = 0x76, 0x7F
+
+
+def integers(cells: Cells) -> NDArray[np.int64] | None:
+    """Read all cells as integers; None where one is none."""
+    negative, starts, lengths = _unsigned(cells)
+    if cells.shortest > 0 and int(lengths.min()) > 0 and int(lengths.max()) <= _MOST_DIGITS:
+        values = _digits(cells, starts + lengths, lengths)
+        if values is None or _zero_leads(cells, starts, lengths):
+            return None
+        if negative is None:
+            return values
+        return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
+    return _integers_by_rule(cells.texts())
+
+
+def _integers_by_rule(texts: Sequence[str]) -> NDArray[np.int64] | None:
+    # JSON's grammar is ours, but for `-0`.
+    values = numerals.integers(texts)
+    if values is None or (0 in values and "-0" in texts):
         return None
-    return values if min(values) in INT64 and max(values) in INT64 else None
+    return np.array(values, np.int64) if min(values) in INT64 and max(values) in INT64 else None
 
 
-def numbers(cells: Sequence[str]) -> list[float] | None:
+def numbers(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as numbers; None where one is none."""
-    values = numerals.numbers(cells)
+    values = _decimals(cells)
+    return _numbers_by_rule(cells.texts()) if values is None else values
+
+
+def _decimals(cells: Cells) -> NDArray[np.float64] | None:
+    """Read all cells as digits with a point or none; None where one is of another form, number or not."""
+    negative, starts, lengths = _unsigned(cells)
+    if cells.shortest == 0 or int(lengths.min()) == 0 or int(lengths.max()) > _EXACT_DIGITS + 1:
+        return None
+    before = _before_point(cells, starts, lengths)
+    behind = np.maximum(lengths - before - 1, 0)
+    # Digits on both sides of a point, or no point at all; and not too many in all.
+    if int(before.min()) == 0 or bool(((behind == 0) & (before != lengths)).any()):
+        return None
+    if int((before + behind).max()) > _EXACT_DIGITS or _zero_leads(cells, starts, before):
+        return None
+    whole = _digits(cells, starts + before, before)
+    rest = _digits(cells, starts + lengths, behind)
+    if whole is None or rest is None:
+        return None
+    scale = _TENS.take(behind)
+    # Both are exactly doubles, so their quotient is the nearest one (Clinger, "How to read floating point
+    # numbers accurately").
+    values: NDArray[np.float64] = (whole * scale + rest) / scale
+    if negative is None:
+        return values
+    return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
+
+
+def _numbers_by_rule(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    values = numerals.numbers(texts)
     if values is None:
         return None
     # From 2^53 on a whole number may be an id whose digits a double has lost: the rule decides each.
-    if (min(values) <= -LARGEST_EXACT or max(values) >= LARGEST_EXACT) and None in map(number, cells):
+    if (min(values) <= -LARGEST_EXACT or max(values) >= LARGEST_EXACT) and None in map(number, texts):
         return None
-    return values
+    return np.array(values)
 
 
-def days(cells: Sequence[str]) -> list[float] | None:
+def _unsigned(cells: Cells) -> tuple[Mask | None, Places, Places]:
+    """Give which cells begin with a minus, None where none does, and where all go on, how long."""
+    negative = cells.buffer.octets.take(cells.starts) == _MINUS
+    if not negative.any():
+        return None, cells.starts, cells.lengths
+    return negative, cells.starts + negative, cells.lengths - negative
+
+
+def _zero_leads(cells: Cells, starts: Places, lengths: Places) -> bool:
+    """Say whether one of several digits begins with 0."""
+    leads = cells.buffer.octets.take(starts) == _ZERO
+    return bool((leads & (lengths > 1)).any())
+
+
+def _before_point(cells: Cells, starts: Places, lengths: Places) -> Places:
+    """Count the bytes before the first point of each, all where there is none; of up to two words."""
+    rest = cells if starts is cells.starts else Cells(cells.buffer, starts, lengths)
+    first = _place_of(rest.first_word, _POINT)
+    if rest.longest > WORD:
+        later = _place_of(rest.word(1), _POINT)
+        first = np.where(first == WORD, later + WORD, first)
+    return np.minimum(first, lengths)
+
+
+def _place_of(words: Words, octet: int) -> Places:
+    """Give where a byte first stands in each word, 8 where it does not."""
+    differing = words ^ _all(octet)
+    there = ~(((differing & _LOW) + _LOW) | differing | _LOW)
+    return (np.bitwise_count((there & (np.uint64(0) - there)) - np.uint64(1)) >> 3).astype(np.intp)
+
+
+def _digits(cells: Cells, ends: Places, counts: Places) -> NDArray[np.int64] | None:
+    """Read so many digits before each end, up to 16, as whole numbers; None where a byte is none."""
+    low = _eight_digits(cells, ends, np.minimum(counts, WORD))
+    if low is None or int(counts.max()) <= WORD:
+        return low
+    high = _eight_digits(cells, ends - WORD, np.maximum(counts - WORD, 0))
+    return None if high is None else high * _TENS[WORD] + low
+
+
+def _eight_digits(cells: Cells, ends: Places, counts: Places) -> NDArray[np.int64] | None:
+    words = cells.buffer.words[ends - WORD]
+    words &= _LAST.take(counts)
+    words |= _ZEROS.take(counts)
+    words ^= _all(_ZERO)
+    if int(np.bitwise_or.reduce((words + _all(_NO_DIGIT)) | words)) & int(_HIGH):
+        return None
+    return _value_of(words)
+
+
+def _value_of(words: Words) -> NDArray[np.int64]:
+    """Give what eight digits, one a byte, the first lowest, are worth: in pairs, fours, eights."""
+    words = (words * np.uint64(10) + (words >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    words = (words * np.uint64(100) + (words >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    return ((words * np.uint64(10_000) + (words >> np.uint64(32))) & np.uint64(0xFFFFFFFF)).view(np.int64)
+
+
+# ---- dates and times
+
+
+def _pattern(text: bytes) -> tuple[np.uint64, np.uint64]:
+    """Give a form, 0 where a digit stands, and what takes a byte that is not of it to its highest bit."""
+    highs = (_NO_DIGIT if octet == _ZERO else _NOT_NIL for octet in text)
+    return _word(text), _word(bytes(highs))
+
+
+_YEAR, _DAY, _CLOCK, _OFFSET = map(_pattern, (b"0000-00-", b"00-00-00", b"00:00:00", b"00:00\0\0\0"))
+_FIVE_BYTES = np.uint64((1 << 40) - 1)
+_DATE_BYTES, _TIME_BYTES, _OFFSET_BYTES, _MOST_FRACTION = 10, 19, 6, 9
+_DAY_S = 86_400
+
+_YEARS = range(1, 10_000)
+# By the year: is it a leap year, and on which day since 1970 does it begin?
+_LEAP = np.array([False, *(date(year, 12, 31).timetuple().tm_yday == 366 for year in _YEARS)])
+_NEW_YEAR = np.array([0, *(date(year, 1, 1).toordinal() for year in _YEARS)]) - date(1970, 1, 1).toordinal()
+# By 16 times a leap year and the month: days of it, and days before it.
+_MONTHS = np.zeros((2, 16), np.int64)
+_MONTHS[:, 1:13] = [[31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] for february in (28, 29)]
+_BEFORE = np.cumsum(_MONTHS, axis=1) - _MONTHS
+
+
+def days(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as dates, in seconds since 1970; None where one is none."""
-    try:
-        return [_DAYS[cell] for cell in cells]
-    except _NoneSuch:
+    if not cells.shortest == cells.longest == _DATE_BYTES:
         return None
+    since = _days(cells)
+    return None if since is None else (since * _DAY_S).astype(np.float64)
 
 
-def moments(cells: Sequence[str]) -> list[float] | None:
+def _days(cells: Cells) -> NDArray[np.int64] | None:
+    """Read what all cells begin with as dates, in days since 1970; None where one does not."""
+    front = _pairs(cells.buffer.words[cells.starts], _YEAR)
+    back = _pairs(cells.buffer.words[cells.starts + 2], _DAY)
+    if front is None or back is None:
+        return None
+    year, month, day = _octet(front, 0) * 100 + _octet(front, 2), _octet(back, 3), _octet(back, 6)
+    if int(year.min()) < 1 or int(month.max()) > 12 or int(day.min()) < 1:
+        return None
+    months = _LEAP.take(year) * 16 + month
+    if bool((day > _MONTHS.take(months)).any()):
+        return None
+    since: NDArray[np.int64] = _NEW_YEAR.take(year) + _BEFORE.take(months) + day - 1
+    return since
+
+
+def moments(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as datetimes, in seconds since 1970; None where one is none."""
-    if _in_utc(cells):
-        try:
-            return [moment.timestamp() for moment in map(datetime.fromisoformat, cells)]
-        except ValueError:
+    values = _usual_moments(cells)
+    return _moments_by_rule(cells.texts()) if values is None else values
+
+
+def _moments_by_rule(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    values = []
+    for text in texts:
+        canonical = moment(text)
+        if canonical is None:
             return None
-    try:
-        tails = _tails([cell[19:] for cell in cells])
-        values = [
-            _DAYS[cell[:10]] + _MINUTES[cell[10:16]] + _SECONDS[cell[16:19]] + tail
-            for cell, tail in zip(cells, tails, strict=True)
-        ]
-    except _NoneSuch:
-        return None
-    # In the first and last year a zone can leave the calendar: the rule decides each.
-    if (min(values) < _SECOND_YEAR or max(values) > _LAST_YEAR) and None in map(moment, cells):
-        return None
-    return values
+        values.append(seconds(canonical))
+    return np.array(values)
 
 
-VALUES: Mapping[ColumnType, Callable[[Sequence[str]], Values | None]] = {
+def _usual_moments(cells: Cells) -> NDArray[np.float64] | None:
+    """Read all cells as datetimes; None where one is of another form, datetime or not."""
+    if cells.shortest < _TIME_BYTES:
+        return None
+    between = cells.buffer.octets.take(cells.starts + _DATE_BYTES)
+    if not bool(((between == ord("T")) | (between == ord(" "))).all()):
+        return None
+    since, clock, zone = _days(cells), _clock(cells), _zones(cells)
+    if since is None or clock is None or zone is None:
+        return None
+    zone_bytes, offset = zone
+    # In the first and last year a zone can leave the calendar.
+    if offset is not None and (since.min() < _NEW_YEAR[2] or since.max() >= _NEW_YEAR[9999]):
+        return None
+    fraction = _fractions(cells, cells.lengths - zone_bytes - _TIME_BYTES)
+    if fraction is None:
+        return None
+    whole = since * _DAY_S + clock
+    return (whole if offset is None else whole - offset) + fraction
+
+
+def _clock(cells: Cells) -> NDArray[np.int64] | None:
+    """Read the times of day in all cells, in seconds, without fractions."""
+    pairs = _pairs(cells.buffer.words[cells.starts + _DATE_BYTES + 1], _CLOCK)
+    if pairs is None:
+        return None
+    hour, minute, second = _octet(pairs, 0), _octet(pairs, 3), _octet(pairs, 6)
+    if int(hour.max()) > 23 or int(minute.max()) > 59 or int(second.max()) > 59:
+        return None
+    return hour * 3600 + minute * 60 + second
+
+
+def _zones(cells: Cells) -> tuple[Places, NDArray[np.int64] | None] | None:
+    """Give how many bytes of each cell name a zone, and how many seconds that is ahead, None for none."""
+    ends = cells.starts + cells.lengths
+    zulu = cells.buffer.octets.take(ends - 1) == _ZULU
+    if cells.shortest == cells.longest == _TIME_BYTES or bool(zulu.all()):
+        return zulu.astype(np.intp), None
+    sign = cells.buffer.octets.take(ends - _OFFSET_BYTES)
+    ahead = (sign == ord("+")) & (cells.lengths >= _TIME_BYTES + _OFFSET_BYTES) & ~zulu
+    behind = (sign == _MINUS) & (cells.lengths >= _TIME_BYTES + _OFFSET_BYTES) & ~zulu
+    with_offset = np.flatnonzero(ahead | behind)
+    if not len(with_offset):
+        return zulu.astype(np.intp), None
+    pairs = _pairs(cells.buffer.words[ends[with_offset] - _OFFSET_BYTES + 1] & _FIVE_BYTES, _OFFSET)
+    if pairs is None or int(_octet(pairs, 0).max()) > 23 or int(_octet(pairs, 3).max()) > 59:
+        return None
+    offset = np.zeros(len(cells), np.int64)
+    offset[with_offset] = _octet(pairs, 0) * 3600 + _octet(pairs, 3) * 60
+    return zulu + _OFFSET_BYTES * (ahead | behind), np.where(behind, -offset, offset)
+
+
+def _fractions(cells: Cells, sizes: Places) -> NDArray[np.float64] | None:
+    """Read the fractions of a second of all cells, so many bytes each, a point among them; 0 where none."""
+    least, most = int(sizes.min()), int(sizes.max())
+    if least == most == 0:
+        return np.zeros(len(cells))
+    if least < 0 or most > 1 + _MOST_FRACTION or bool((sizes == 1).any()):
+        return None
+    points = cells.buffer.octets.take(cells.starts + _TIME_BYTES) == _POINT
+    if not bool((points | (sizes == 0)).all()):
+        return None
+    counts = np.maximum(sizes - 1, 0)
+    digits = _digits(cells, cells.starts + _TIME_BYTES + sizes, counts)
+    return None if digits is None else digits / _TENS.take(counts)
+
+
+def _pairs(words: Words, pattern: tuple[np.uint64, np.uint64]) -> Words | None:
+    """Read words by their pattern; None where one is of another form.
+
+    Where two digits stand, the first one's byte is then what both are worth.
+    """
+    form, highs = pattern
+    words = words ^ form
+    if int(np.bitwise_or.reduce((words + highs) | words)) & int(_HIGH):
+        return None
+    return words * np.uint64(10) + (words >> np.uint64(8))
+
+
+def _octet(words: Words, number: int) -> NDArray[np.int64]:
+    return ((words >> np.uint64(8 * number)) & np.uint64(0xFF)).view(np.int64)
+
+
+VALUES: Mapping[ColumnType, Callable[[Cells], Values | None]] = {
     "integer": integers,
     "number": numbers,
     "date": days,
     "datetime": moments,
 }
 """How non-empty cells of a type are read at once, narrowest type first."""
-
-
-class _NoneSuch(Exception):
-    """A part that is none of its kind."""
-
-
-class _Remembered(dict[str, float]):
-    """A bounded memory of parts already read, in seconds."""
-
-    def __init__(self, read: Callable[[str], float | None]) -> None:
-        self._read = read
-
-    def __missing__(self, part: str) -> float:
-        value = self._read(part)
-        if value is None:
-            raise _NoneSuch
-        if len(self) >= _MOST_REMEMBERED:
-            self.clear()
-        self[part] = value
-        return value
-
-
-_SECOND_YEAR = seconds("0002-01-01")
-_LAST_YEAR = seconds("9999-01-01")
-_NOON = seconds("2000-01-01T12:00:00Z")
-_MINUTE = re.compile(r"[T ]([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
-_SECOND = re.compile(r":[0-5][0-9]", re.ASCII)
-
-
-def _day(part: str) -> float | None:
-    return None if day(part) is None else seconds(part)
-
-
-def _minute(part: str) -> float | None:
-    match = _MINUTE.fullmatch(part)
-    return 3600.0 * int(match[1]) + 60 * int(match[2]) if match else None
-
-
-def _second(part: str) -> float | None:
-    return float(part[1:]) if _SECOND.fullmatch(part) else None
-
-
-def _zone(part: str) -> float | None:
-    canonical = moment(f"2000-01-01T12:00:00{part}")
-    return None if canonical is None else seconds(canonical) - _NOON
-
-
-def _in_utc(cells: Sequence[str]) -> bool:
-    """Say whether all cells are written alike, as datetimes with Z, whatever their digits."""
-    shape = cells[0].encode().translate(_SHAPE)
-    return shape in _UTC and "\n".join(cells).encode().translate(_SHAPE) == b"\n".join([shape] * len(cells))
-
-
-_SHAPE = bytes.maketrans(b"123456789", b"000000000")
-_UTC = {
-    f"0000-00-00{t}00:00:00{f}Z".encode() for t in "T " for f in ("", *("." + "0" * n for n in range(1, 10)))
-}
-
-
-def _tails(parts: list[str]) -> list[float]:
-    """Read what follows the seconds: fraction and zone."""
-    # Fractions in UTC are the usual case, and too many to remember.
-    joined = ",".join(parts)
-    if (
-        joined.startswith(".")
-        and joined.endswith("Z")
-        and joined.count("Z,.") == len(parts) - 1
-        and joined.encode().translate(None, b"0123456789") == b".Z," * (len(parts) - 1) + b".Z"
-        and len(min(parts, key=len)) > 2
-        and len(max(parts, key=len)) < 12
-    ):
-        return [float(part[:-1]) for part in parts]
-    return [_ZONES[part] for part in parts]
-
-
-_DAYS = _Remembered(_day)
-_MINUTES = _Remembered(_minute)
-_SECONDS = _Remembered(_second)
-_ZONES = _Remembered(_zone)
-
-
-class Spread:
-    """Lowest, highest, and a histogram whose bins double their width as the range grows."""
-
-    def __init__(self, smallest_step: float = 0) -> None:
-        self.low: float | None = None
-        self.high: float | None = None
-        self._smallest = smallest_step
-        self._step: float = smallest_step
-        self._bins: Counter[int] = Counter()
-
-    def add(self, values: Sequence[float]) -> None:
-        """Take sorted values."""
-        self._reach(values[0], values[-1])
-        step, at = self._step, 0
-        while at < len(values):
-            bin_ = int(values[at] // step)
-            end = bisect_left(values, (bin_ + 1) * step, at + 1)
-            self._bins[bin_] += end - at
-            at = end
-
-    def count(self, values: Sequence[float], weights: Sequence[int]) -> None:
-        """Take values in any order, each so many times."""
-        if values:
-            self._reach(min(values), max(values))
-            for value, weight in zip(values, weights, strict=True):
-                self._bins[int(value // self._step)] += weight
-
-    def histogram(self) -> Histogram:
-        """Give the bins, empty ones between them included."""
-        if self.low is None or self.high is None or self.low == self.high:
-            edge = float(self.low or 0)
-            return Histogram(edges=(edge, edge), counts=(self._bins.total(),))
-        first, last = min(self._bins), max(self._bins)
-        edges = [float(bin_ * self._step) for bin_ in range(first, last + 2)]
-        # The very last edge can lie beyond what a double holds.
-        edges[-1] = min(edges[-1], 1.7976931348623157e308)
-        return Histogram(
-            edges=tuple(edges), counts=tuple(self._bins[bin_] for bin_ in range(first, last + 1))
-        )
-
-    def _reach(self, low: float, high: float) -> None:
-        self.low = low if self.low is None else min(self.low, low)
-        self.high = high if self.high is None else max(self.high, high)
-        if not self._step:
-            self._step = _power_of_two(self.low, self.high)
-        while int(self.high // self._step) - int(self.low // self._step) >= MOST_BINS:
-            self._step *= 2
-            halved: Counter[int] = Counter()
-            for bin_, count in self._bins.items():
-                halved[bin_ >> 1] += count
-            self._bins = halved
-
-
-def _power_of_two(low: float, high: float) -> float:
-    """Give the first width of a bin: fine enough for the range, never finer than a double can tell."""
-    span = high / MOST_BINS - low / MOST_BINS
-    finest = max(abs(low), abs(high)) * 2.0**-50
-    return 2.0 ** max(math.frexp(max(span, finest))[1], -1000)
-
-
-class Series:
-    """A column of numbers or times: its range, histogram, and for numbers mean and deviation."""
-
-    def __init__(self, kind: ColumnType) -> None:
-        self.kind = kind
-        self._spread = Spread(smallest_step=1 if kind == "integer" else 0)
-        self._moments = _Moments()
-        self._first = ""
-        self._last = ""
-
-    def add(self, cells: Sequence[str], values: Values) -> None:
-        """Take cells together with their values."""
-        ordered = sorted(values)
-        if self.kind in ("date", "datetime"):
-            self._note_times(cells, values, ordered[0], ordered[-1])
-        else:
-            self._moments.add(values)
-        self._spread.add(ordered)
-
-    def count(self, cells: Sequence[str], values: Values, weights: Sequence[int]) -> None:
-        """Take cells together with their values, each so many times."""
-        if self.kind in ("date", "datetime"):
-            self._note_times(cells, values, min(values), max(values))
-        else:
-            self._moments.count(values, weights)
-        self._spread.count(values, weights)
-
-    def widened(self) -> Self | None:
-        """Give the series as numbers, where its integers all are such; None where it can only be text."""
-        low, high = self._spread.low, self._spread.high
-        if self.kind != "integer" or low is None or high is None or max(-low, high) > LARGEST_EXACT:
-            return None
-        self.kind = "number"
-        return self
-
-    def facts(self) -> dict[str, Any]:
-        """Give what a manifest tells of it."""
-        told: dict[str, Any] = {"histogram": self._spread.histogram()}
-        if self.kind in ("date", "datetime"):
-            return told | {"minimum": self._first, "maximum": self._last}
-        low, high = self._spread.low, self._spread.high
-        if self.kind == "number" and low is not None and high is not None:
-            low, high = float(low), float(high)
-        return told | {"minimum": low, "maximum": high} | self._moments.facts()
-
-    def _note_times(self, cells: Sequence[str], values: Values, low: float, high: float) -> None:
-        # A double of seconds blurs the ninth digit: among equals the text decides.
-        if self._spread.low is None or low <= self._spread.low:
-            near = [cell for cell, value in zip(cells, values, strict=True) if value == low]
-            self._first = min([*filter(None, [self._first]), *map(self._canonical, near)], key=_as_order)
-        if self._spread.high is None or high >= self._spread.high:
-            near = [cell for cell, value in zip(cells, values, strict=True) if value == high]
-            self._last = max([*filter(None, [self._last]), *map(self._canonical, near)], key=_as_order)
-
-    def _canonical(self, cell: str) -> str:
-        return cell if self.kind == "date" else moment(cell) or cell
-
-
-def _as_order(canonical: str) -> str:
-    return canonical.removesuffix("Z")
-
-
-class _Moments:
-    """Mean and deviation, merged batch by batch so that nothing cancels (Chan, Golub and LeVeque)."""
-
-    def __init__(self) -> None:
-        self._n = 0
-        self._mean = 0.0
-        self._squares = 0.0
-
-    def add(self, values: Values) -> None:
-        n = len(values)
-        mean = _mean(values, n)
-        squares = math.sumprod(values, values)
-        about_mean = squares - n * mean * mean
-        # What the subtraction cancels must be few of the 53 bits; sumprod itself loses none.
-        if not about_mean * 1e5 > squares:
-            deviations = [value - mean for value in values]
-            about_mean = math.sumprod(deviations, deviations)
-        self._merge(n, mean, about_mean)
-
-    def count(self, values: Values, weights: Sequence[int]) -> None:
-        n = sum(weights)
-        if n:
-            mean = _mean([value * (weight / n) for value, weight in zip(values, weights, strict=True)], 1)
-            deviations = [value - mean for value in values]
-            self._merge(n, mean, sum(map(mul, map(mul, deviations, deviations), weights)))
-
-    def facts(self) -> dict[str, Any]:
-        deviation = math.sqrt(self._squares / (self._n - 1)) if self._n > 1 else None
-        # Values near the end of the doubles have squares beyond it.
-        if deviation is not None and not math.isfinite(deviation):
-            deviation = None
-        return {"mean": self._mean, "deviation": deviation} if self._n else {}
-
-    def _merge(self, n: int, mean: float, squares: float) -> None:
-        total = self._n + n
-        delta = mean - self._mean if self._n else mean
-        self._squares += squares + (delta * delta * self._n * n / total if self._n else 0.0)
-        self._mean += delta * (n / total)
-        self._n = total
-
-
-def _mean(values: Sequence[float], n: int) -> float:
-    try:
-        return math.fsum(values) / n
-    except OverflowError:
-        return math.fsum(value / n for value in values)

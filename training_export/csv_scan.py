@@ -1,5 +1,8 @@
 """Reads a CSV off its passing bytes: the verdict on it, its rows, and the facts of its columns. Pure.
 
+    chunks → UTF-8 → blocks, split whole (csv_split.py) → cells, column by column → column_facts.py
+                └→ lines → stdlib `csv`, for the header, and from the first block on that is not regular
+
 The verdict is that of stdlib `csv`, strict, in the pipe's own dialect, plus what `csv` lets pass: every
 record as wide as the header and closed by the dialect's own line terminator, no NUL, no blank or doubled
 name. Nothing is retyped and nothing is kept: memory is bounded whatever the size (facts/engineering.md C-M2,
@@ -8,17 +11,24 @@ C-M5, D3).
 
 import codecs
 import csv
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
+
+import numpy as np
 
 from contract.facts import ColumnFacts
 from errors import DataRefused
+from training_export.cells import PAD, Cells, Words
 from training_export.column_facts import ColumnScan, few_of
+from training_export.csv_split import Split, Splitter, splitter_of
 
-# Small batches stay in the processor's cache (facts/engineering.md D3); one of long rows is of fewer.
-BATCH_ROWS = 512
+# A block's cells stay in the processor's caches; the more columns, the more bytes make many cells of each.
+BLOCK_BYTES = 1024 * 1024
+BYTES_A_COLUMN = 32 * 1024
+MOST_BLOCK_BYTES = 4 * BLOCK_BYTES
+# By `csv`: so many records at a time; of long rows fewer.
+BATCH_ROWS = 4096
 BATCH_CHARACTERS = 1_000_000
 # What bounds memory where a quote is never closed, or a line never ends.
 LONGEST_CELL = 8_000_000
@@ -27,7 +37,7 @@ _BOM = "\ufeff"
 _STRAY = "new-line character"
 _HEADER_BROKEN_OFF = "The header has no line terminator: the data broke off."
 
-type Columns = Sequence[tuple[str, ...]]
+type Columns = Sequence[Cells]
 
 # The limit is the process's, and its default (131,072) is too low for text that Sesam can publish.
 csv.field_size_limit(LONGEST_CELL)
@@ -54,7 +64,7 @@ class Dialect:
 class Scanned:
     """What a whole CSV is: data rows, column facts, whether a byte order mark led.
 
-    `digest` is the same for the same lines in any order: it tells a reordering from a change.
+    `digest` is the same for the same rows in any order: it tells a reordering from a change.
     """
 
     rows: int
@@ -79,11 +89,25 @@ def scan(chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = ()
     _refuse_absent_label(label, reading.names)
     few = few_of(len(reading.names))
     scans = [ColumnScan(name, few) for name in reading.names]
+    digest = np.uint64(0)
     for columns in reading.batches():
         for column, cells in zip(scans, columns, strict=True):
             column.add(cells)
+        digest = np.add(digest, _digest(columns))
     facts = tuple(column.facts() for column in scans)
-    return Scanned(reading.rows, facts, reading.byte_order_mark, reading.digest)
+    return Scanned(reading.rows, facts, reading.byte_order_mark, f"{int(digest):016x}")
+
+
+def _digest(columns: Columns) -> np.uint64:
+    """Add up, modulo 2^64, a hash of each row, in which each cell has its place."""
+    rows: Words = np.zeros(len(columns[0]), np.uint64)
+    for cells in columns:
+        rows = (rows ^ cells.hashes) * _PLACE
+    rows ^= rows >> np.uint64(32)
+    return (rows * _PLACE).sum(dtype=np.uint64)
+
+
+_PLACE = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Reading:
@@ -92,9 +116,11 @@ class Reading:
     def __init__(self, chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = ()) -> None:
         _refuse_contradiction(dialect)
         self.rows = 0
+        self._dialect = dialect
         self._header_read = not dialect.include_header
         self._text = _Text(dialect)
-        self._records = _Records(self._text, chunks, dialect)
+        self._utf8 = self._text.utf8(chunks)
+        self._records = _records(self._utf8, dialect)
         self.names = self._read_names(tuple(expected)) if dialect.include_header else tuple(expected)
 
     @property
@@ -102,22 +128,28 @@ class Reading:
         """Whether one led."""
         return self._text.byte_order_mark
 
-    @property
-    def digest(self) -> str:
-        """The digest of the lines read."""
-        return f"{self._text.digest:016x}"
-
     def batches(self) -> Iterator[Columns]:
-        """Give the cells of up to BATCH_ROWS records at a time, column by column, to the end."""
-        width = len(self.names)
+        """Give the cells of some thousand records at a time, column by column, to the end."""
+        rest = self._records.lines.unread()
+        if splitter := _splitter(self._dialect, len(self.names)):
+            blocks = _Blocks(rest, self._utf8, _block_bytes(len(self.names)))
+            for split in blocks.split(splitter):
+                self.rows += split.rows
+                yield split.columns
+            rest = blocks.rest
+        self._records = _records(chain([rest], self._utf8), self._dialect)
+        yield from self._by_csv()
+
+    def _by_csv(self) -> Iterator[Columns]:
+        width, lines = len(self.names), self._records.lines
         while rows := self._take(BATCH_ROWS):
             if {width} != set(map(len, rows)):
                 self._refuse_ragged(rows, width)
-            if self._text.nul_seen:
+            if lines.nul_seen:
                 self._refuse_nul(rows)
             self.rows += len(rows)
-            yield list(zip(*rows, strict=True))
-        if self._text.unterminated:
+            yield [Cells.of(cells) for cells in zip(*rows, strict=True)]
+        if lines.unterminated:
             raise DataRefused(_broken_off(self.rows))
 
     def _read_names(self, expected: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,7 +157,7 @@ class Reading:
         if not first:
             raise DataRefused("The body is empty: not even the header came.")
         names = tuple(first[0])
-        if self._text.unterminated:
+        if self._records.lines.unterminated:
             raise DataRefused(_HEADER_BROKEN_OFF)
         if names and names[0].lstrip().startswith(("<", "{", "[")) and names != expected:
             raise DataRefused("The body looks like HTML or JSON, not like CSV with a header.")
@@ -141,7 +173,8 @@ class Reading:
             self._records.take(rows, most)
         except csv.Error as error:
             record = self.rows + len(rows) + 1
-            if self._text.unterminated and _STRAY in str(error):  # half of a terminator of two characters
+            # Half of a terminator of two characters.
+            if self._records.lines.unterminated and _STRAY in str(error):
                 raise DataRefused(_broken_off(record) if self._header_read else _HEADER_BROKEN_OFF) from None
             raise DataRefused(f"{self._where(record)} {_told(str(error))}") from None
         except DataRefused as error:
@@ -153,7 +186,7 @@ class Reading:
 
     def _refuse_ragged(self, rows: list[list[str]], width: int) -> None:
         at, row = next((i, row) for i, row in enumerate(rows, self.rows + 1) if len(row) != width)
-        if self._text.unterminated and at == self.rows + len(rows):
+        if self._records.lines.unterminated and at == self.rows + len(rows):
             raise DataRefused(_broken_off(at))
         if not row:
             raise DataRefused(f"Record {at} is an empty line; the header has {width} columns.")
@@ -165,61 +198,65 @@ class Reading:
                 raise DataRefused(f"Record {at} holds a NUL character: this is no text.")
 
 
+def _block_bytes(width: int) -> int:
+    return max(BLOCK_BYTES, min(BYTES_A_COLUMN * width, MOST_BLOCK_BYTES))
+
+
+def _splitter(dialect: Dialect, width: int) -> Splitter | None:
+    return splitter_of(
+        width,
+        dialect.delimiter,
+        dialect.quotechar,
+        dialect.escapechar,
+        dialect.lineterminator,
+        doublequote=dialect.doublequote,
+        longest=LONGEST_CELL,
+    )
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield from (chunk[at : at + BLOCK_BYTES] for at in range(0, len(chunk), BLOCK_BYTES))
+
+
 class _Text:
-    """Bytes to lines, without their terminators; what was seen on the way."""
+    """Bytes to UTF-8, and what was seen on the way."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._decoder = _decoder(dialect.encoding)
         codec = codecs.lookup(dialect.encoding).name
-        self._exotic = codec not in ("utf-8", "ascii", "iso8859-1")
+        self._is_utf8 = codec in ("utf-8", "utf-8-sig", "ascii")
         self._mark_is_the_codecs = codec in ("utf-16", "utf-32")
         self.byte_order_mark = False
-        self.nul_seen = False
-        self.unterminated = False
-        self.digest = 0
-        self.characters = 0
 
-    def line_lists(self, chunks: Iterable[bytes]) -> Iterator[list[str]]:
-        """Give the lines that each chunk completes."""
-        terminator, carry = self._dialect.lineterminator, ""
-        for text in self._texts(chunks):
-            self.characters += len(text)
-            lines = (carry + text).split(terminator)
-            carry = lines.pop()
-            if len(carry) > LONGEST_RECORD:
-                raise DataRefused(
-                    f"A line is longer than {LONGEST_RECORD:,} characters: is the line terminator "
-                    f"{terminator!r}, as the dialect says?"
-                )
-            self.digest += sum([zlib.crc32(line.encode()) for line in lines])
-            yield lines
-        self.digest &= 0xFFFF_FFFF_FFFF_FFFF
-        if carry:
-            self.unterminated = True
-            yield [carry]
-
-    def _texts(self, chunks: Iterable[bytes]) -> Iterator[str]:
+    def utf8(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Give whole characters, without a byte order mark, chunk by chunk."""
         first, passed = True, 0
-        for chunk in chain(chunks, (b"",)):
-            held = len(self._decoder.getstate()[0])
+        for chunk in chain(_pieces(chunks), (b"",)):
+            held = self._decoder.getstate()[0]
             try:
                 # The empty chunk at the end asks for what is still held: a character cut in two is an error.
                 text = self._decoder.decode(chunk, final=not chunk and passed > 0)
-                if self._exotic:
-                    text.encode()  # a lone surrogate could be stored nowhere
+                # A lone surrogate could be stored nowhere.
+                told = self._as_came(held, chunk) if self._is_utf8 and not first else text.encode()
             except UnicodeError as error:
-                at = passed - held + getattr(error, "start", 0)
+                at = passed - len(held) + getattr(error, "start", 0)
                 raise DataRefused(
                     f"Byte {at} is not {self._dialect.encoding}: set the export's encoding to the csv sink's."
                 ) from None
             passed += len(chunk)
             if first and text:
-                first, text = False, self._without_mark(text)
-            if "\0" in text:
-                self.nul_seen = True
-            if text:
-                yield text
+                first, told = False, self._without_mark(text).encode()
+            if told:
+                yield told
+
+    def _as_came(self, held: bytes, chunk: bytes) -> bytes:
+        """Give what was held and the chunk, but for what is held now."""
+        holds = len(self._decoder.getstate()[0])
+        if not held and not holds:
+            return chunk
+        return (held + chunk)[: len(held) + len(chunk) - holds]
 
     def _without_mark(self, text: str) -> str:
         self.byte_order_mark = text.startswith(_BOM)
@@ -230,71 +267,119 @@ class _Text:
         return text.removeprefix(_BOM)
 
 
-class _Records:
-    """The records of the lines, as `csv.reader(strict=True)` reads them.
+class _Blocks:
+    """Blocks of so many bytes, whatever the chunks: the same data is always cut, and so read, alike.
 
-    A line that holds neither quote nor stray line break is split here, several times as fast; every other
-    goes to `csv`, which takes the lines it needs. tests/unit/training_export proves that both ways are one.
-    The lines come list by list, and between two lists it is seen how much is held.
+    `rest` is what was drawn and not split: it comes before all that is still to come.
     """
 
-    def __init__(self, text: _Text, chunks: Iterable[bytes], dialect: Dialect) -> None:
-        self._text = text
-        self._dialect = dialect
-        self._lists = text.line_lists(chunks)
+    def __init__(self, rest: bytes, chunks: Iterator[bytes], size: int) -> None:
+        self.rest = rest
+        self._chunks = chunks
+        self._size = size
+
+    def split(self, splitter: Splitter) -> Iterator[Split]:
+        """Give the records of block after block, as long as they are regular and none is very long."""
+        size = self._size
+        while block := self._block(size):
+            split = splitter.split(block)
+            if split is None:
+                return
+            self.rest = self.rest[split.used :]
+            if split.rows:
+                yield split
+                size = self._size
+            elif len(self.rest) < size or size >= MOST_BLOCK_BYTES:
+                return
+            else:
+                size *= 2
+
+    def _block(self, size: int) -> bytes:
+        """Give the next bytes between two PADs, fewer only at the end; none at all are nothing."""
+        drawn, have = [self.rest], len(self.rest)
+        while have < size and (chunk := next(self._chunks, None)):
+            drawn.append(chunk)
+            have += len(chunk)
+        self.rest = b"".join(drawn)
+        return b"".join((PAD, memoryview(self.rest)[:size], PAD)) if self.rest else b""
+
+
+class _Lines:
+    """UTF-8 to lines, without their terminators; what was seen on the way."""
+
+    def __init__(self, chunks: Iterator[bytes], terminator: str) -> None:
+        self._chunks = chunks
+        self._terminator = terminator
+        self._carry = ""
         self._lines: Iterator[str] = iter(())
-        self._first: list[str] = []
-        self._by_csv = _read_by_csv(self._lines_for_csv(), dialect)
-        self._begin_run()
+        self.nul_seen = False
+        self.unterminated = False
+        self.characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the lines that are read, up to where the next chunk is needed."""
+        return self._lines
+
+    def read_on(self) -> bool:
+        """Read the lines that the next chunk completes; at the end a last one without terminator, or none."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            last, self._carry = self._carry, ""
+            self.unterminated |= bool(last)
+            self._lines = iter([last] if last else ())
+            return bool(last)
+        text = chunk.decode()
+        self.characters += len(text)
+        self.nul_seen |= "\0" in text
+        lines = (self._carry + text).split(self._terminator)
+        self._carry = lines.pop()
+        if len(self._carry) > LONGEST_RECORD:
+            raise DataRefused(
+                f"A line is longer than {LONGEST_RECORD:,} characters: is the line terminator "
+                f"{self._terminator!r}, as the dialect says?"
+            )
+        self._lines = iter(lines)
+        return True
+
+    def unread(self) -> bytes:
+        """Give back what was read of the chunks, but not as lines."""
+        rest = self._terminator.join([*self._lines, self._carry])
+        self._carry = ""
+        return rest.encode()
+
+
+class _Records:
+    """The records of lines, as `csv.reader(strict=True)` reads them."""
+
+    def __init__(self, lines: _Lines, dialect: Dialect) -> None:
+        self.lines = lines
+        self._given = 0
+        self._by_csv = _read_by_csv(self._drawn(), dialect)
 
     def take(self, rows: list[list[str]], most: int) -> None:
         """Add the next records to `rows`: up to `most`, fewer where they are long, none at the end.
 
         Rows that came before an error stay added: that is how its record is known.
         """
-        began = self._text.characters
-        while True:
-            rows.extend(islice(self._run, most - len(rows)))
-            if len(rows) == most or (rows and self._text.characters - began > BATCH_CHARACTERS):
+        began = self.lines.characters
+        for record in self._by_csv:
+            rows.append(record)
+            self._given = self.lines.characters
+            if len(rows) == most or self._given - began > BATCH_CHARACTERS:
                 return
-            # Where a record reached into the next list, csv has gone on to that by itself.
-            if self._run_lines is self._lines and not self._next_list():
-                return
-            self._begin_run()
 
-    def _begin_run(self) -> None:
-        self._run_lines = self._lines
-        self._run = self._records_of(self._lines)
-        self._run_began = self._text.characters
-
-    def _next_list(self) -> bool:
-        lines = next(self._lists, None)
-        self._lines = iter(lines or ())
-        return lines is not None
-
-    def _records_of(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        delimiter, quote = self._dialect.delimiter, self._dialect.quotechar
-        if self._dialect.escapechar is not None or quote is None:
-            for line in lines:
-                self._first.append(line)
-                yield next(self._by_csv)
-            return
-        for line in lines:
-            if quote in line or not line or "\n" in line or "\r" in line:
-                self._first.append(line)
-                yield next(self._by_csv)
-            else:
-                yield line.split(delimiter)
-
-    def _lines_for_csv(self) -> Iterator[str]:
+    def _drawn(self) -> Iterator[str]:
         while True:
-            line = self._first.pop() if self._first else next(self._lines, None)
-            if line is not None:
-                yield line
-            elif self._text.characters - self._run_began > LONGEST_RECORD:
+            yield from self.lines
+            # Between two chunks it is seen how much is held.
+            if self.lines.characters - self._given > LONGEST_RECORD:
                 raise DataRefused(f"A record is longer than {LONGEST_RECORD:,} characters: is a quote open?")
-            elif not self._next_list():
+            if not self.lines.read_on():
                 return
+
+
+def _records(chunks: Iterator[bytes], dialect: Dialect) -> _Records:
+    return _Records(_Lines(chunks, dialect.lineterminator), dialect)
 
 
 def _read_by_csv(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:

@@ -135,7 +135,7 @@ def _batch(columns: Columns, kinds: Sequence[Callable[[str], Any]], schema: "pa.
     import pyarrow as pa
 
     arrays = [
-        pa.array([convert(cell) if cell else None for cell in cells], field.type)
+        pa.array([convert(cell) if cell else None for cell in cells.texts()], field.type)
         for cells, convert, field in zip(columns, kinds, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,6 +1,6 @@
 """One target under atheris: `python -m tests.fuzz.engine TARGET [libFuzzer's arguments]`.
 
-Runs in the environment of requirements.txt beside it, where nothing but atheris and msgspec is.
+Runs in the environment of requirements.txt beside it, where nothing but atheris, msgspec and numpy is.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """What is fuzzed: each target takes any bytes, and breaks where a promise does.
 
-They need no more than the app's pure modules and msgspec: coverage-guided fuzzing runs them in an environment
-of its own (tests/fuzz/run.py), test_fuzz.py runs them over the corpus.
+They need no more than the app's pure modules, msgspec and numpy: coverage-guided fuzzing runs them in an
+environment of its own (tests/fuzz/run.py), test_fuzz.py runs them over the corpus.
 """
 
 import csv
@@ -17,6 +17,7 @@ import msgspec
 from contract import wire
 from contract.contract import Column, Contract
 from contract.features import DoesNotFit, Encoder
+from contract.values import READERS
 from contract.wire import Identifier, Moment, Tagged
 from errors import DataRefused, InvalidRequest, TooLarge
 from scoring.dialects import AnswerUnusable, Dialect, ErrorInside, Options, Row, SentColumn, dialect_of
@@ -140,6 +141,10 @@ def csv_bytes(data: bytes) -> None:
     assert facts.rows == len(table) - 1
     assert [column.name for column in facts.columns] == table[0]
     assert table == by_stdlib(body.decode(dialect.encoding).removeprefix("\ufeff"), dialect)
+    for column, (_, *cells) in zip(facts.columns, zip(*table, strict=True), strict=True):
+        assert column.empties == cells.count("")
+        assert column.distinct == len({*cells} - {""})
+        assert all(READERS[column.type](cell) is not None for cell in cells if cell)
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:
@@ -152,7 +157,7 @@ def records(data: bytes, dialect: csv_scan.Dialect, size: int) -> Iterator[tuple
     reading = Reading(pieces(data, size), dialect)
     yield reading.names
     for columns in reading.batches():
-        yield from zip(*columns, strict=True)
+        yield from zip(*(cells.texts() for cells in columns), strict=True)
 
 
 def by_stdlib(text: str, dialect: csv_scan.Dialect) -> list[list[str]]:

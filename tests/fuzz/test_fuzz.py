@@ -46,6 +46,12 @@ def test_no_target_and_no_dialect_is_left_out() -> None:
     assert set(DIALECTS) == set(get_args(settings.Dialect))
 
 
-def test_what_is_fuzzed_has_the_apps_own_msgspec() -> None:
-    (pin,) = (line for line in (FUZZ / "requirements.txt").read_text().splitlines() if "msgspec==" in line)
-    assert pin in (ROOT / "requirements.txt").read_text().splitlines()
+@pytest.mark.parametrize("package", ["msgspec", "numpy"])
+def test_what_is_fuzzed_has_the_apps_own_packages(package: str) -> None:
+    (pin,) = pins_of(FUZZ, package)
+    assert [pin] == pins_of(ROOT, package)
+
+
+def pins_of(folder: Path, package: str) -> list[str]:
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    return [line.partition("#")[0].strip() for line in lines if line.startswith(f"{package}==")]

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from contract.drift import (
     population_stability_index,
 )
 from contract.facts import Category, ColumnFacts, Histogram
-from training_export.column_values import Spread
+from training_export.column_series import Spread
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=3, max_size=3).filter(any)
 
@@ -30,7 +31,7 @@ def categorical(counts: dict[str, int], **facts: Any) -> ColumnFacts:
 
 def numeric(values: Sequence[float], **facts: Any) -> ColumnFacts:
     spread = Spread()
-    spread.add(sorted(values))
+    spread.add(np.array(values))
     return ColumnFacts(name="Age", type="number", histogram=spread.histogram(), **({"empties": 0} | facts))
 
 

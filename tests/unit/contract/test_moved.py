@@ -12,12 +12,13 @@ from contract.drift import drift_of
 from contract.facts import ColumnFacts
 from contract.moved import Moved, index_by_chance, moved
 from contract.seen import SeenColumn, Tally
+from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
 
 
 def facts_of(cells: Sequence[str]) -> ColumnFacts:
     column = ColumnScan("Income")
-    column.add(cells)
+    column.add(Cells.of(list(cells)))
     return column.facts()
 
 

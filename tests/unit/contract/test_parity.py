@@ -23,6 +23,7 @@ from contract.features import DoesNotFit, Encoder, Unfit, encode_cells
 from local import customers
 from local.demo import LABEL, PIPE
 from local.node import running_node
+from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
 from training_export.csv_scan import Dialect, scan
 
@@ -97,7 +98,7 @@ SPELLINGS = [
 
 def taught_by(cells: Sequence[str]) -> Contract:
     column = ColumnScan("x")
-    column.add(cells)
+    column.add(Cells.of(list(cells)))
     return contract_of([column.facts()], "")
 
 

@@ -16,13 +16,14 @@ from contract.seen import SeenColumn, Tally, bins, sum_of
 from local import customers
 from local.demo import PIPE
 from local.node import running_node
+from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
 from training_export.csv_scan import Dialect, scan
 
 
 def facts_of(cells: Sequence[str]) -> ColumnFacts:
     column = ColumnScan("x")
-    column.add(cells)
+    column.add(Cells.of(list(cells)))
     return column.facts()
 
 

@@ -28,6 +28,7 @@ from settings import LimitSettings, ModelSettings
 from storage import adoption_blob, contract_blob, manifest_blob, observed_blob
 from tests.fakes import MemoryContainer
 from tests.unit.contract.test_differences import manifest
+from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
 
 PAGE = ROOT / "docs" / "contract.md"
@@ -37,7 +38,7 @@ NOW = datetime(2026, 11, 24, 12, 34, 56, tzinfo=UTC)
 
 def scanned(name: str, cells: Sequence[str]) -> ColumnFacts:
     column = ColumnScan(name)
-    column.add(cells)
+    column.add(Cells.of(list(cells)))
     return column.facts()
 
 

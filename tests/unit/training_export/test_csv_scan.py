@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import DataRefused
-from training_export.csv_scan import LONGEST_CELL, LONGEST_RECORD, Dialect, Reading, Scanned, scan
+from training_export.csv_scan import (
+    BLOCK_BYTES,
+    LONGEST_CELL,
+    LONGEST_RECORD,
+    Columns,
+    Dialect,
+    Reading,
+    Scanned,
+    scan,
+)
 
 NORWEGIAN = "_id,Name\r\n1,Øyvind\r\n"
 
@@ -37,10 +46,14 @@ def refusal(text: str | bytes, dialect: Dialect | None = None, expected: tuple[s
     return refused.value.detail
 
 
+def texts(columns: Columns) -> list[list[str]]:
+    return [cells.texts() for cells in columns]
+
+
 def cells(text: str, dialect: Dialect | None = None, size: int = 7) -> list[list[str]]:
     dialect = dialect or Dialect()
     reading = Reading(chunks(text.encode(dialect.encoding), size), dialect)
-    rows = [list(row) for columns in reading.batches() for row in zip(*columns, strict=True)]
+    rows = [list(row) for columns in reading.batches() for row in zip(*texts(columns), strict=True)]
     return [list(reading.names), *rows]
 
 
@@ -299,7 +312,8 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     rows = "".join(f"{source.random()},{source.getrandbits(60):x},1,a\r\n" for _ in range(2000))
     block = rows.encode()
     peak([b"a,b,c,d\r\n", block])
-    assert peak([b"a,b,c,d\r\n", *[block] * 12]) < peak([b"a,b,c,d\r\n", *[block] * 4]) * 1.2
+    few, many = 4 * BLOCK_BYTES // len(block), 12 * BLOCK_BYTES // len(block)
+    assert peak([b"a,b,c,d\r\n", *[block] * many]) < peak([b"a,b,c,d\r\n", *[block] * few]) * 1.2
 
 
 def peak(body: Iterable[bytes]) -> int:

@@ -1,0 +1,88 @@
+"""Cells read as words are the texts that they are."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from training_export.cells import LONG, Cells
+from training_export.column_counts import Counts, Distinct
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+TEXTS = st.lists(st.one_of(TEXT, TEXT.map(lambda text: text * 12)), min_size=1, max_size=20)
+
+
+@given(TEXTS)
+def test_cells_are_the_texts_they_were_made_of(texts: list[str]) -> None:
+    cells = Cells.of(texts)
+    assert cells.texts() == texts
+    assert cells.characters().tolist() == [len(text) for text in texts]
+    assert (cells.shortest, cells.longest) == (
+        min(len(t.encode()) for t in texts),
+        max(len(t.encode()) for t in texts),
+    )
+    for number in range(4):
+        words = [text.encode()[8 * number : 8 * number + 8].ljust(8, b"\0") for text in texts]
+        assert cells.word(number).tolist() == [int.from_bytes(word, "little") for word in words]
+
+
+@given(TEXTS, TEXTS)
+@example(["a"], ["a", "b" * (LONG + 1)])
+def test_a_hash_is_the_texts_own_whatever_stands_beside_it(texts: list[str], others: list[str]) -> None:
+    together = Cells.of([*texts, *others]).hashes.tolist()
+    assert together == [*Cells.of(texts).hashes.tolist(), *Cells.of(others).hashes.tolist()]
+    assert len(set(together)) == len({*texts, *others})
+
+
+@pytest.mark.parametrize("size", [1, 8, 9, 16, 17, LONG, LONG + 1])
+def test_texts_that_differ_in_one_byte_have_other_hashes(size: int) -> None:
+    texts = ["x" * at + "y" + "x" * (size - at - 1) for at in range(size)]
+    assert len(set(Cells.of([*texts, "x" * size, "x" * (size - 1)]).hashes.tolist())) == size + 2
+
+
+@given(st.text("aÅ☃", max_size=40), TEXTS)
+def test_what_all_begin_with_is_found(start: str, texts: list[str]) -> None:
+    texts = [start + text for text in texts]
+    shared = Cells.of(texts).shared_start()
+    assert shared.startswith(start)
+    assert all(text.startswith(shared) for text in texts)
+    longer = {text[: len(shared) + 1] for text in texts}
+    assert len(longer) > 1 or shared in texts or len(shared.encode()) > LONG - 4
+
+
+@given(st.lists(st.lists(TEXT, max_size=30), max_size=6))
+def test_counts_are_those_of_the_cells(batches: list[list[str]]) -> None:
+    counts = Counts(1000)
+    for batch in batches * 2:
+        assert not batch or counts.add(Cells.of(batch))
+    whole = [text for batch in batches for text in batch]
+    assert dict(counts.total()) == {text: 2 * whole.count(text) for text in whole}
+
+
+def test_cells_whose_hashes_are_all_alike_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cells, "hashes", property(lambda cells: np.zeros(len(cells), np.uint64)))
+    counts = Counts(10)
+    texts = ["long enough for two words", "long enough for two wordz", "long enough, and for three words"]
+    for text in [*texts, *texts, texts[0]]:
+        assert counts.add(Cells.of([text]))
+    assert dict(counts.total()) == {texts[0]: 3, texts[1]: 2, texts[2]: 2}
+
+
+def test_too_many_different_cells_are_not_counted_at_all() -> None:
+    counts = Counts(3)
+    assert counts.add(Cells.of(["a", "b", "a"]))
+    assert not counts.add(Cells.of(["a", "c", "d"]))
+    assert dict(counts.total()) == {"a": 2, "b": 1}
+    assert counts.add(Cells.of(["a", "c"]))
+    assert dict(counts.total()) == {"a": 3, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 5000])
+def test_as_many_as_are_kept_are_told_exactly(count: int) -> None:
+    distinct = Distinct(100)
+    for _ in range(2):
+        for at in range(0, count, 70):
+            distinct.add(Cells.of([f"v{n}" for n in range(at, min(at + 70, count))]).hashes)
+    told, error = distinct.estimate()
+    assert (error == 0) == (count <= 100)
+    assert told == count if count <= 100 else abs(told - count) < 5 * error * count

@@ -1,0 +1,152 @@
+"""How often each cell of a column occurs while they are few; how many different ones, always. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from training_export.cells import LONG, WORD, Cells, Mask, Places, Words
+
+# So many places for each known cell: nearly every one has a place of its own.
+_PLACES_A_CELL = 8
+# Cells whose place another one has are looked for in a further table, by other bits of their hashes.
+_MOST_TABLES = 3
+
+
+class Counts:
+    """Each different cell, and how many rows hold it: exact, for up to `most` different ones."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: Counter[str] = Counter()
+        self._tables: list[_Table] = []
+        self.characters = 0
+
+    def add(self, cells: Cells) -> bool:
+        """Take cells, or none of them where they would be too many different ones; say whether."""
+        known: list[tuple[_Table, Places]] = []
+        for table in self._tables:
+            entries, there = table.find(cells)
+            known.append((table, entries[there]))
+            cells = cells.some(~there)
+            if not len(cells):
+                break
+        new = self._new(cells)
+        if new is None:
+            return False
+        for table, entries in known:
+            table.count(entries)
+        self._seen.update(cells.texts())
+        if new:
+            self._seen = self.total()
+            self._tables = list(_tables(self._seen))
+            self.characters += sum(map(len, new))
+        return True
+
+    def _new(self, cells: Cells) -> Collection[str] | None:
+        """Give what was never seen among these cells; None where it would be too much."""
+        if not len(cells):
+            return ()
+        _, firsts = np.unique(cells.hashes, return_index=True)
+        if len(firsts) > self._most:
+            return None
+        new = set(cells.some(firsts).texts()) - self._seen.keys()
+        return new if len(self._seen) + len(new) <= self._most else None
+
+    def total(self) -> Counter[str]:
+        """Give each different cell and its count."""
+        total = self._seen.copy()
+        for table in self._tables:
+            total.update(table.counts())
+        return total
+
+
+class _Table:
+    """Known cells, found by some bits of their hashes and told from all others by every word of theirs."""
+
+    def __init__(self, texts: Sequence[str], number: int) -> None:
+        cells = Cells.of(texts)
+        bits = max((len(texts) * _PLACES_A_CELL - 1).bit_length(), 1)
+        self._left, self._right = np.uint64(bits * number), np.uint64(64 - bits)
+        places = self._places(cells.hashes)
+        # Where no cell belongs stands the first one: whatever is looked up there is not it.
+        self._entries: Places = np.zeros(1 << bits, np.intp)
+        self._entries[places] = np.arange(len(texts))
+        self._hashes = cells.hashes
+        self._words = [cells.word(at) for at in range(max(-(-cells.longest // WORD), 1))]
+        self._texts = texts
+        self._counts = np.zeros(len(texts), np.int64)
+        # Where cells share a place, it is the last one's.
+        placeless = np.flatnonzero(self._entries[places] != np.arange(len(texts)))
+        self.placeless = [texts[at] for at in placeless.tolist()]
+
+    def _places(self, hashes: Words) -> Places:
+        return ((hashes << self._left) >> self._right).view(np.int64)
+
+    def find(self, cells: Cells) -> tuple[Places, Mask]:
+        """Give which entry each cell would be, and whether it is that."""
+        entries = self._entries.take(self._places(cells.hashes))
+        there = self._hashes.take(entries) == cells.hashes
+        if cells.longest > WORD or len(self._words) > 1:
+            # The hash of a single word is its own; of more than one, the words decide.
+            there &= cells.lengths <= WORD * len(self._words)
+            for number, words in enumerate(self._words):
+                there &= words.take(entries) == cells.word(number)
+        return entries, there
+
+    def count(self, entries: Places) -> None:
+        """Count these entries."""
+        self._counts += np.bincount(entries, minlength=len(self._counts))
+
+    def counts(self) -> Mapping[str, int]:
+        """Give what was counted."""
+        return dict(zip(self._texts, self._counts.tolist(), strict=True))
+
+
+def _tables(texts: Iterable[str]) -> Iterator[_Table]:
+    """Make as many tables as give nearly every text a place; long ones have none."""
+    left = [text for text in texts if len(text.encode()) <= LONG]
+    for number in range(_MOST_TABLES):
+        if left:
+            table = _Table(left, number)
+            yield table
+            left = table.placeless
+
+
+class Distinct:
+    """How many different cells: the `few` smallest of their hashes tell (a k-minimum-values sketch).
+
+    Up to `few` different cells it is exact; from then on its relative standard error is 1/sqrt(few - 2).
+    """
+
+    def __init__(self, few: int) -> None:
+        self._few = few
+        self._kept: Words = np.empty(0, np.uint64)
+        self._limit: np.uint64 | None = None
+        self._waiting: list[Words] = []
+
+    def add(self, hashes: Words) -> None:
+        """Take the hashes of cells."""
+        if self._limit is not None:
+            hashes = hashes[hashes < self._limit]
+        self._waiting.append(hashes)
+        # Sorting is what costs: it waits until it is worth it.
+        if sum(map(len, self._waiting)) > 4 * self._few:
+            self._sort()
+
+    def _sort(self) -> None:
+        kept = np.sort(np.concatenate([self._kept, *self._waiting]))
+        self._waiting.clear()
+        self._kept = kept[np.concatenate([[True], kept[1:] != kept[:-1]])] if len(kept) else kept
+        if len(self._kept) > self._few:
+            self._kept = self._kept[: self._few].copy()
+            self._limit = self._kept[-1]
+
+    def estimate(self) -> tuple[int, float]:
+        """Give how many there are, and the relative standard error; 0 where it is exact."""
+        self._sort()
+        if self._limit is None:
+            return len(self._kept), 0.0
+        share = (int(self._limit) + 1) / 2**64
+        return round((self._few - 1) / share), round(1 / math.sqrt(self._few - 2), 4)
