@@ -8,7 +8,7 @@ parsing at a gigabyte per second": bytes are tested and turned into values as wh
 No cell holds a NUL (csv_scan.py refuses it): so words that are filled up with zeros tell cells apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
@@ -21,8 +21,10 @@ type Words = NDArray[np.uint64]
 type Mask = NDArray[np.bool_]
 
 WORD = 8
+# The first words of all cells are read together, which costs no more than reading one.
+NEAR = 4
 # Whole words are read before the first and behind the last byte of a cell: so much must be there.
-PAD = b"\n" * (2 * WORD)
+PAD = b"\n" * (NEAR * WORD)
 # The words of longer cells are not all looked at; what needs them goes by their texts.
 LONG = 32 * WORD
 
@@ -62,17 +64,18 @@ class Cells:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def some(self, which: Places | Mask) -> "Cells":
+    def some(self, which: Places | Mask | slice) -> "Cells":
         """Give those at these indexes, or where the mask is true."""
         return Cells(self.buffer, self.starts[which], self.lengths[which])
 
     def texts(self) -> list[str]:
         """Give each as a text."""
-        data = self.buffer.data
-        ends = self.starts + self.lengths
-        return [
-            data[start:end].decode() for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True)
-        ]
+        return [cell.decode() for cell in self.octets()]
+
+    def octets(self) -> list[bytes]:
+        """Give the bytes of each."""
+        data, ends = self.buffer.data, self.starts + self.lengths
+        return [data[start:end] for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True)]
 
     @cached_property
     def shortest(self) -> int:
@@ -84,67 +87,75 @@ class Cells:
         """Bytes of the longest; there must be one."""
         return int(self.lengths.max())
 
-    def word(self, number: int) -> Words:
-        """Give each cell's word from its byte 8 x number on, the first byte lowest, zeros behind its end."""
-        at = WORD * number
-        if self.shortest >= at + WORD:
-            return self._words_at(self.starts + at)
+    @cached_property
+    def near(self) -> Words:
+        """Each cell's first words, up to NEAR as far as the longest goes, the first byte lowest.
+
+        Of shape (words, cells), with zeros behind a cell's end.
+        """
+        count = min(max(-(-self.longest // WORD), 1), NEAR)
+        read = np.ndarray(
+            (len(self.buffer.data) - WORD * count + 1,), f"V{WORD * count}", self.buffer.data, strides=(1,)
+        )
+        near: Words = read[self.starts].view("<u8").reshape(-1, count).T.copy()
+        for number, words in enumerate(near):
+            self._clear(words, WORD * number)
+        return near
+
+    def _clear(self, words: Words, at: int) -> None:
+        """Put zeros behind the ends of cells in words from their byte `at` on."""
         if self.shortest == self.longest:
-            kept: np.uint64 = _FIRST[max(self.longest - at, 0)]
-            return self._words_at(self.starts + min(at, self.longest)) & kept
-        if at == 0:
-            return self._words_at(self.starts) & _FIRST.take(np.minimum(self.lengths, WORD))
-        left = np.minimum(np.maximum(self.lengths, at), at + WORD) - at
-        return self._words_at(self.starts + np.minimum(self.lengths, at)) & _FIRST.take(left)
+            words &= _FIRST[min(max(self.longest - at, 0), WORD)]
+        elif self.shortest < at + WORD:
+            left = (
+                np.minimum(self.lengths, WORD)
+                if at == 0
+                else np.minimum(np.maximum(self.lengths, at), at + WORD) - at
+            )
+            words &= _FIRST.take(left)
 
-    def _words_at(self, places: Places) -> Words:
-        # Not take(): it would first copy all words to where they are aligned.
-        words: Words = self.buffer.words[places]
+    def word(self, number: int) -> Words:
+        """Give each cell's word from its byte 8 x number on, as they are in `near`."""
+        if number < len(self.near):
+            near: Words = self.near[number]
+            return near
+        at = WORD * number
+        words: Words = self.buffer.words[self.starts + np.minimum(self.lengths, at)]
+        self._clear(words, at)
         return words
 
-    @cached_property
-    def first_word(self) -> Words:
-        """The word that most is decided by."""
-        return self.word(0)
-
-    @cached_property
-    def later_words(self) -> list[tuple[Places | slice, Words]]:
-        """Word by word from the second on: which cells go on so far, and theirs; none beyond LONG."""
-        words: list[tuple[Places | slice, Words]] = []
-        for number in range(1, -(-min(self.longest, LONG) // WORD)):
-            if self.shortest > WORD * number:
-                words.append((slice(None), self.word(number)))
-            else:
-                live = np.flatnonzero(self.lengths > WORD * number)
-                words.append((live, self.some(live).word(number)))
-        return words
+    def _far(self) -> Iterator[tuple[Places, Words]]:
+        """Give, word by word behind the near ones, which cells go on so far, and theirs; none beyond LONG."""
+        for number in range(NEAR, -(-min(self.longest, LONG) // WORD)):
+            live = np.flatnonzero(self.lengths > WORD * number)
+            yield live, self.some(live).word(number)
 
     @cached_property
     def hashes(self) -> Words:
         """A hash of 64 bits of each; the same for the same text, always. It tells cells of one word apart."""
-        hashes: Words = self.first_word * _MULTIPLIERS[0]
+        hashes: Words = self.near[0] * _MULTIPLIERS[0]
         hashes ^= hashes >> _HALF
-        for live, words in self.later_words:
-            mixed = (hashes[live] ^ words) * _MULTIPLIERS[1]
-            mixed ^= mixed >> _SHIFT
-            hashes[live] = mixed
+        for number, words in enumerate(self.near[1:], 1):
+            mixed = _mixed(hashes ^ words)
+            goes_on = self.shortest > WORD * number
+            hashes = mixed if goes_on else np.where(self.lengths > WORD * number, mixed, hashes)
+        for live, words in self._far():
+            hashes[live] = _mixed(hashes[live] ^ words)
         hashes *= _MULTIPLIERS[2]
         hashes ^= hashes >> _HALF
         if self.longest > LONG:
-            for at in np.flatnonzero(self.lengths > LONG).tolist():
-                start = int(self.starts[at])
-                cell = self.buffer.data[start : start + int(self.lengths[at])]
-                hashes[at] = int.from_bytes(blake2b(cell, digest_size=WORD).digest())
+            long = np.flatnonzero(self.lengths > LONG)
+            hashes[long] = [_digest(cell) for cell in self.some(long).octets()]
         return hashes
 
     def characters(self) -> Places:
         """Count the characters of each: its bytes without those that go on with one."""
-        counts = self.lengths - _going_on(self.first_word)
-        for live, words in self.later_words:
+        counts = self.lengths - _going_on(self.near).sum(axis=0, dtype=np.intp)
+        for live, words in self._far():
             counts[live] -= _going_on(words)
         if self.longest > LONG:
             long = np.flatnonzero(self.lengths > LONG)
-            counts[long] = np.fromiter(map(len, self.some(long).texts()), np.intp, len(long))
+            counts[long] = [len(text) for text in self.some(long).texts()]
         return counts
 
     def shared_start(self) -> str:
@@ -161,6 +172,16 @@ class Cells:
         return self.buffer.data[start : start + shared].decode(errors="ignore")
 
 
+def _mixed(words: Words) -> Words:
+    words = words * _MULTIPLIERS[1]
+    words ^= words >> _SHIFT
+    return words
+
+
+def _digest(cell: bytes) -> int:
+    return int.from_bytes(blake2b(cell, digest_size=WORD).digest())
+
+
 def _going_on(words: Words) -> NDArray[np.uint8]:
-    """Count the bytes 10xxxxxx in each word."""
+    """Count the bytes 10xxxxxx of each word."""
     return np.bitwise_count((words >> np.uint64(7)) & ~(words >> np.uint64(6)) & _SIGN)

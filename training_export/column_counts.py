@@ -25,24 +25,28 @@ class Counts:
 
     def add(self, cells: Cells) -> bool:
         """Take cells, or none of them where they would be too many different ones; say whether."""
-        known: list[tuple[_Table, Places]] = []
-        for table in self._tables:
-            entries, there = table.find(cells)
-            known.append((table, entries[there]))
-            cells = cells.some(~there)
-            if not len(cells):
-                break
-        new = self._new(cells)
+        found, rest = self._find(cells)
+        new = self._new(rest)
         if new is None:
             return False
-        for table, entries in known:
-            table.count(entries)
-        self._seen.update(cells.texts())
         if new:
-            self._seen = self.total()
-            self._tables = list(_tables(self._seen))
-            self.characters += sum(map(len, new))
+            self._learn(new)
+            found, rest = self._find(cells)
+        for table, entries in found:
+            table.count(entries)
+        self._seen.update(rest.texts())
         return True
+
+    def _find(self, cells: Cells) -> tuple[list[tuple["_Table", Places]], Cells]:
+        """Give the entries of those that stand in tables, and the rest."""
+        found: list[tuple[_Table, Places]] = []
+        for table in self._tables:
+            entries, there = table.find(cells)
+            if there.all():
+                return [*found, (table, entries)], cells.some(slice(0))
+            found.append((table, entries[there]))
+            cells = cells.some(~there)
+        return found, cells
 
     def _new(self, cells: Cells) -> Collection[str] | None:
         """Give what was never seen among these cells; None where it would be too much."""
@@ -53,6 +57,12 @@ class Counts:
             return None
         new = set(cells.some(firsts).texts()) - self._seen.keys()
         return new if len(self._seen) + len(new) <= self._most else None
+
+    def _learn(self, new: Collection[str]) -> None:
+        self._seen = self.total()
+        self._seen.update(dict.fromkeys(new, 0))
+        self._tables = list(_tables(self._seen))
+        self.characters += sum(map(len, new))
 
     def total(self) -> Counter[str]:
         """Give each different cell and its count."""

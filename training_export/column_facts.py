@@ -83,7 +83,7 @@ def _typed_facts_of_few(counts: Counter[str]) -> tuple[ColumnType, dict[str, Any
     cells, weights = _weighed(counts)
     kind, values = _narrowest(cells)
     if values is None:
-        texts = _Texts(cells)
+        texts = _Texts()
         texts.add(cells, weights)
         return kind, texts.facts() | _categories(counts)
     series = Series(kind)
@@ -160,7 +160,7 @@ class _Running:
         self._undecided = False
         kind, values = _narrowest(cells)
         if values is None:
-            self._texts = _Texts(cells)
+            self._texts = _Texts()
             self._texts.add(cells, weights)
         else:
             self._series = Series(kind)
@@ -197,20 +197,16 @@ def _total(cells: Cells, weights: Weights | None) -> int:
 class _Texts:
     """Lengths and spelling of text."""
 
-    def __init__(self, cells: Cells) -> None:
-        spellings = set(map(text_spelling, cells.texts()))
-        self._spelling = spellings.pop() if len(spellings) == 1 else "bare"
+    def __init__(self) -> None:
+        self._spelling = ""
         self._lengths = Spread(smallest_step=1)
 
     def add(self, cells: Cells, weights: Weights | None = None) -> None:
         """Take cells, each once or so many times."""
         self._lengths.add(cells.characters(), weights)
-        if self._spelling == "bare":
-            return
-        # What begins every cell decides for every cell.
-        alike = text_spelling(cells.shared_start()) == self._spelling
-        if not alike and set(map(text_spelling, cells.texts())) != {self._spelling}:
-            self._spelling = "bare"
+        if self._spelling != "bare":
+            spelling = _spelling_of(cells)
+            self._spelling = spelling if self._spelling in ("", spelling) else "bare"
 
     def facts(self) -> dict[str, Any]:
         """Give what a manifest tells of it."""
@@ -220,3 +216,11 @@ class _Texts:
             "longest": self._lengths.high,
             "histogram": self._lengths.histogram(),
         }
+
+
+def _spelling_of(cells: Cells) -> str:
+    first = text_spelling(cells.some(slice(1)).texts()[0])
+    # What begins every cell decides for every cell.
+    if first == "bare" or text_spelling(cells.shared_start()) == first:
+        return first
+    return first if set(map(text_spelling, cells.texts())) == {first} else "bare"

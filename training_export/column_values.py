@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contract import numerals
 from contract.facts import ColumnType
-from contract.values import INT64, LARGEST_EXACT, moment, number, seconds
+from contract.values import INT64, LARGEST_EXACT, integer, moment, number, seconds
 from training_export.cells import WORD, Cells, Mask, Places, Words
 
 type Values = NDArray[np.int64] | NDArray[np.float64]
@@ -47,16 +47,24 @@ def integers(cells: Cells) -> NDArray[np.int64] | None:
     """Read all cells as integers; None where one is none."""
     negative, starts, lengths = _unsigned(cells)
     if cells.shortest > 0 and int(lengths.min()) > 0 and int(lengths.max()) <= _MOST_DIGITS:
-        values = _digits(cells, starts + lengths, lengths)
+        values = _digits(cells, cells.lengths, lengths)
         if values is None or _zero_leads(cells, starts, lengths):
             return None
         if negative is None:
             return values
         return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
-    return _integers_by_rule(cells.texts())
+    return _integers_by_rule(_texts_if_first_is(integer, cells))
+
+
+def _texts_if_first_is(rule: Callable[[str], object], cells: Cells) -> Sequence[str]:
+    """Give all texts, or none of a column whose first cell breaks the rule already: most columns of text."""
+    (first,) = cells.some(slice(1)).texts()
+    return () if rule(first) is None else cells.texts()
 
 
 def _integers_by_rule(texts: Sequence[str]) -> NDArray[np.int64] | None:
+    if not texts:
+        return None
     # JSON's grammar is ours, but for `-0`.
     values = numerals.integers(texts)
     if values is None or (0 in values and "-0" in texts):
@@ -67,7 +75,7 @@ def _integers_by_rule(texts: Sequence[str]) -> NDArray[np.int64] | None:
 def numbers(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as numbers; None where one is none."""
     values = _decimals(cells)
-    return _numbers_by_rule(cells.texts()) if values is None else values
+    return _numbers_by_rule(_texts_if_first_is(number, cells)) if values is None else values
 
 
 def _decimals(cells: Cells) -> NDArray[np.float64] | None:
@@ -82,8 +90,8 @@ def _decimals(cells: Cells) -> NDArray[np.float64] | None:
         return None
     if int((before + behind).max()) > _EXACT_DIGITS or _zero_leads(cells, starts, before):
         return None
-    whole = _digits(cells, starts + before, before)
-    rest = _digits(cells, starts + lengths, behind)
+    whole = _digits(cells, starts - cells.starts + before, before)
+    rest = _digits(cells, cells.lengths, behind)
     if whole is None or rest is None:
         return None
     scale = _TENS.take(behind)
@@ -96,6 +104,8 @@ def _decimals(cells: Cells) -> NDArray[np.float64] | None:
 
 
 def _numbers_by_rule(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    if not texts:
+        return None
     values = numerals.numbers(texts)
     if values is None:
         return None
@@ -122,10 +132,9 @@ def _zero_leads(cells: Cells, starts: Places, lengths: Places) -> bool:
 def _before_point(cells: Cells, starts: Places, lengths: Places) -> Places:
     """Count the bytes before the first point of each, all where there is none; of up to two words."""
     rest = cells if starts is cells.starts else Cells(cells.buffer, starts, lengths)
-    first = _place_of(rest.first_word, _POINT)
+    first = _place_of(rest.near[0], _POINT)
     if rest.longest > WORD:
-        later = _place_of(rest.word(1), _POINT)
-        first = np.where(first == WORD, later + WORD, first)
+        first = np.where(first == WORD, _place_of(rest.near[1], _POINT) + WORD, first)
     return np.minimum(first, lengths)
 
 
@@ -137,18 +146,32 @@ def _place_of(words: Words, octet: int) -> Places:
 
 
 def _digits(cells: Cells, ends: Places, counts: Places) -> NDArray[np.int64] | None:
-    """Read so many digits before each end, up to 16, as whole numbers; None where a byte is none."""
-    low = _eight_digits(cells, ends, np.minimum(counts, WORD))
+    """Read so many digits before a place in each cell, up to 16, as whole numbers; None where one is none."""
+    low = _eight_digits(_before(cells, ends), np.minimum(counts, WORD))
     if low is None or int(counts.max()) <= WORD:
         return low
-    high = _eight_digits(cells, ends - WORD, np.maximum(counts - WORD, 0))
+    high = _eight_digits(cells.buffer.words[cells.starts + ends - 2 * WORD], np.maximum(counts - WORD, 0))
     return None if high is None else high * _TENS[WORD] + low
 
 
-def _eight_digits(cells: Cells, ends: Places, counts: Places) -> NDArray[np.int64] | None:
-    words = cells.buffer.words[ends - WORD]
-    words &= _LAST.take(counts)
-    words |= _ZEROS.take(counts)
+def _before(cells: Cells, ends: Places) -> Words:
+    """Give the words that end at a place in each cell; what lies before the cell is anything."""
+    if cells.longest <= WORD:
+        words: Words = cells.near[0] << (8 * (WORD - ends)).view(np.uint64)
+    else:
+        words = cells.buffer.words[cells.starts + ends - WORD]
+    return words
+
+
+def _from(cells: Cells, at: int) -> Words:
+    """Give the words from a byte of each cell on, which two near words hold."""
+    number, bits = at // WORD, np.uint64(8 * (at % WORD))
+    words: Words = (cells.near[number] >> bits) | (cells.near[number + 1] << (np.uint64(64) - bits))
+    return words
+
+
+def _eight_digits(words: Words, counts: Places) -> NDArray[np.int64] | None:
+    words = words & _LAST.take(counts) | _ZEROS.take(counts)
     words ^= _all(_ZERO)
     if int(np.bitwise_or.reduce((words + _all(_NO_DIGIT)) | words)) & int(_HIGH):
         return None
@@ -196,8 +219,7 @@ def days(cells: Cells) -> NDArray[np.float64] | None:
 
 def _days(cells: Cells) -> NDArray[np.int64] | None:
     """Read what all cells begin with as dates, in days since 1970; None where one does not."""
-    front = _pairs(cells.buffer.words[cells.starts], _YEAR)
-    back = _pairs(cells.buffer.words[cells.starts + 2], _DAY)
+    front, back = _pairs(cells.near[0], _YEAR), _pairs(_from(cells, 2), _DAY)
     if front is None or back is None:
         return None
     year, month, day = _octet(front, 0) * 100 + _octet(front, 2), _octet(back, 3), _octet(back, 6)
@@ -213,17 +235,12 @@ def _days(cells: Cells) -> NDArray[np.int64] | None:
 def moments(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as datetimes, in seconds since 1970; None where one is none."""
     values = _usual_moments(cells)
-    return _moments_by_rule(cells.texts()) if values is None else values
+    return _moments_by_rule(_texts_if_first_is(moment, cells)) if values is None else values
 
 
 def _moments_by_rule(texts: Sequence[str]) -> NDArray[np.float64] | None:
-    values = []
-    for text in texts:
-        canonical = moment(text)
-        if canonical is None:
-            return None
-        values.append(seconds(canonical))
-    return np.array(values)
+    canonical = list(map(moment, texts))
+    return None if not texts or None in canonical else np.array([seconds(text) for text in canonical if text])
 
 
 def _usual_moments(cells: Cells) -> NDArray[np.float64] | None:
@@ -249,7 +266,7 @@ def _usual_moments(cells: Cells) -> NDArray[np.float64] | None:
 
 def _clock(cells: Cells) -> NDArray[np.int64] | None:
     """Read the times of day in all cells, in seconds, without fractions."""
-    pairs = _pairs(cells.buffer.words[cells.starts + _DATE_BYTES + 1], _CLOCK)
+    pairs = _pairs(_from(cells, _DATE_BYTES + 1), _CLOCK)
     if pairs is None:
         return None
     hour, minute, second = _octet(pairs, 0), _octet(pairs, 3), _octet(pairs, 6)
@@ -289,7 +306,7 @@ def _fractions(cells: Cells, sizes: Places) -> NDArray[np.float64] | None:
     if not bool((points | (sizes == 0)).all()):
         return None
     counts = np.maximum(sizes - 1, 0)
-    digits = _digits(cells, cells.starts + _TIME_BYTES + sizes, counts)
+    digits = _digits(cells, _TIME_BYTES + sizes, counts)
     return None if digits is None else digits / _TENS.take(counts)
 
 

@@ -24,9 +24,9 @@ from training_export.column_facts import ColumnScan, few_of
 from training_export.csv_split import Split, Splitter, splitter_of
 
 # A block's cells stay in the processor's caches; the more columns, the more bytes make many cells of each.
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 1536 * 1024
 BYTES_A_COLUMN = 32 * 1024
-MOST_BLOCK_BYTES = 4 * BLOCK_BYTES
+MOST_BLOCK_BYTES = 2 * BLOCK_BYTES
 # By `csv`: so many records at a time; of long rows fewer.
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 1_000_000
@@ -37,7 +37,7 @@ _BOM = "\ufeff"
 _STRAY = "new-line character"
 _HEADER_BROKEN_OFF = "The header has no line terminator: the data broke off."
 
-type Columns = Sequence[Cells]
+type Columns = Iterable[Cells]
 
 # The limit is the process's, and its default (131,072) is too low for text that Sesam can publish.
 csv.field_size_limit(LONGEST_CELL)
@@ -89,22 +89,21 @@ def scan(chunks: Iterable[bytes], dialect: Dialect, expected: Sequence[str] = ()
     _refuse_absent_label(label, reading.names)
     few = few_of(len(reading.names))
     scans = [ColumnScan(name, few) for name in reading.names]
-    digest = np.uint64(0)
+    digest = 0
     for columns in reading.batches():
-        for column, cells in zip(scans, columns, strict=True):
-            column.add(cells)
-        digest = np.add(digest, _digest(columns))
+        digest += _scan_rows(scans, columns)
     facts = tuple(column.facts() for column in scans)
-    return Scanned(reading.rows, facts, reading.byte_order_mark, f"{int(digest):016x}")
+    return Scanned(reading.rows, facts, reading.byte_order_mark, f"{digest % 2**64:016x}")
 
 
-def _digest(columns: Columns) -> np.uint64:
-    """Add up, modulo 2^64, a hash of each row, in which each cell has its place."""
-    rows: Words = np.zeros(len(columns[0]), np.uint64)
-    for cells in columns:
-        rows = (rows ^ cells.hashes) * _PLACE
+def _scan_rows(scans: Sequence[ColumnScan], columns: Columns) -> int:
+    """Have each column take its cells, and let go of them; give the sum of a hash of each row."""
+    rows: Words = np.zeros(1, np.uint64)
+    for column, cells in zip(scans, columns, strict=True):
+        column.add(cells)
+        rows = (rows ^ cells.hashes) * _PLACE  # each cell has its place in its row
     rows ^= rows >> np.uint64(32)
-    return (rows * _PLACE).sum(dtype=np.uint64)
+    return int((rows * _PLACE).sum(dtype=np.uint64))
 
 
 _PLACE = np.uint64(0x9E3779B97F4A7C15)
@@ -148,7 +147,7 @@ class Reading:
             if lines.nul_seen:
                 self._refuse_nul(rows)
             self.rows += len(rows)
-            yield [Cells.of(cells) for cells in zip(*rows, strict=True)]
+            yield (Cells.of(cells) for cells in zip(*rows, strict=True))
         if lines.unterminated:
             raise DataRefused(_broken_off(self.rows))
 

@@ -8,6 +8,7 @@ other). After simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Seco
 quotes is a prefix sum of the quotes, modulo 2, over whole words of bits.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,13 +24,13 @@ _ENDS = {"\r\n": _LF, "\n": _LF, "\r": _CR}
 
 
 class Split(NamedTuple):
-    """The whole records at the beginning of a block: their cells, and how many bytes they are.
+    """The whole records at the beginning of a block: their cells, by column, and how many bytes they are.
 
     No records and no bytes: not even one ends in the block.
     """
 
     rows: int
-    columns: list[Cells]
+    columns: Iterator[Cells]
     used: int
 
 
@@ -69,7 +70,7 @@ class Splitter:
         ends = np.flatnonzero(body[places] == self.end)
         rows = len(ends)
         if not rows:
-            return Split(0, [], 0)
+            return Split(0, iter(()), 0)
         if int(ends[-1]) + 1 != rows * self.width or not np.array_equal(ends, self._ends(rows)):
             return None
         places = places[: rows * self.width]
@@ -92,7 +93,7 @@ class Splitter:
             return not stray.any()
         return int(ends[0]) > 0 and bool(stray[ends - 1].all()) and np.count_nonzero(stray) == len(ends)
 
-    def _cells(self, buffer: Buffer, places: Places, quotes: Places | None) -> list[Cells] | None:
+    def _cells(self, buffer: Buffer, places: Places, quotes: Places | None) -> Iterator[Cells] | None:
         starts = np.empty_like(places)
         starts[0], starts[1:] = 0, places[:-1] + 1
         starts += len(PAD)
@@ -110,7 +111,7 @@ class Splitter:
         if int(lengths.max()) > self.longest:
             return None
         by_column = starts.reshape(-1, self.width).T.copy(), lengths.reshape(-1, self.width).T.copy()
-        return [Cells(buffer, *places_) for places_ in zip(*by_column, strict=True)]
+        return (Cells(buffer, *places_) for places_ in zip(*by_column, strict=True))
 
     def _unquoted(self, buffer: Buffer, starts: Places, stops: Places, quotes: Places) -> Buffer | None:
         """Take the quotes off, in place; give the buffer that the cells then lie in, None in any doubt.
