@@ -8,9 +8,9 @@ parsing at a gigabyte per second": bytes are tested and turned into values as wh
 No cell holds a NUL (csv_scan.py refuses it): so words that are filled up with zeros tell cells apart.
 """
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Sequence
 from functools import cached_property
-from hashlib import blake2b
 from itertools import accumulate
 
 import numpy as np
@@ -21,15 +21,15 @@ type Words = NDArray[np.uint64]
 type Mask = NDArray[np.bool_]
 
 WORD = 8
-# The first words of all cells are read together, which costs no more than reading one.
-NEAR = 4
+# The first words of all cells are read together, which costs little more than reading one.
+NEAR = 8
 # Whole words are read before the first and behind the last byte of a cell: so much must be there.
 PAD = b"\n" * (NEAR * WORD)
-# The words of longer cells are not all looked at; what needs them goes by their texts.
-LONG = 32 * WORD
+# Longer cells are few in a block, and are read one by one.
+LONG = NEAR * WORD
 
 _FIRST = np.array([(1 << 8 * n) - 1 for n in range(WORD + 1)], np.uint64)
-_SIGN = np.uint64(0x0101010101010101)
+_EACH_BYTE = np.uint64(0x0101010101010101)
 _MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _HALF, _SHIFT = np.uint64(32), np.uint64(29)
 
@@ -115,20 +115,9 @@ class Cells:
             words &= _FIRST.take(left)
 
     def word(self, number: int) -> Words:
-        """Give each cell's word from its byte 8 x number on, as they are in `near`."""
-        if number < len(self.near):
-            near: Words = self.near[number]
-            return near
-        at = WORD * number
-        words: Words = self.buffer.words[self.starts + np.minimum(self.lengths, at)]
-        self._clear(words, at)
-        return words
-
-    def _far(self) -> Iterator[tuple[Places, Words]]:
-        """Give, word by word behind the near ones, which cells go on so far, and theirs; none beyond LONG."""
-        for number in range(NEAR, -(-min(self.longest, LONG) // WORD)):
-            live = np.flatnonzero(self.lengths > WORD * number)
-            yield live, self.some(live).word(number)
+        """Give each cell's word from its byte 8 x number on, below LONG, as they are in `near`."""
+        near: Words = self.near[number] if number < len(self.near) else np.zeros(len(self), np.uint64)
+        return near
 
     @cached_property
     def hashes(self) -> Words:
@@ -136,23 +125,21 @@ class Cells:
         hashes: Words = self.near[0] * _MULTIPLIERS[0]
         hashes ^= hashes >> _HALF
         for number, words in enumerate(self.near[1:], 1):
-            mixed = _mixed(hashes ^ words)
+            mixed = (hashes ^ words) * _MULTIPLIERS[1]
+            mixed ^= mixed >> _SHIFT
             goes_on = self.shortest > WORD * number
             hashes = mixed if goes_on else np.where(self.lengths > WORD * number, mixed, hashes)
-        for live, words in self._far():
-            hashes[live] = _mixed(hashes[live] ^ words)
-        hashes *= _MULTIPLIERS[2]
-        hashes ^= hashes >> _HALF
         if self.longest > LONG:
             long = np.flatnonzero(self.lengths > LONG)
-            hashes[long] = [_digest(cell) for cell in self.some(long).octets()]
+            hashes[long] ^= _checksums(self.some(long).octets())
+        hashes *= _MULTIPLIERS[2]
+        hashes ^= hashes >> _HALF
         return hashes
 
     def characters(self) -> Places:
         """Count the characters of each: its bytes without those that go on with one."""
-        counts = self.lengths - _going_on(self.near).sum(axis=0, dtype=np.intp)
-        for live, words in self._far():
-            counts[live] -= _going_on(words)
+        going_on = np.bitwise_count((self.near >> np.uint64(7)) & ~(self.near >> np.uint64(6)) & _EACH_BYTE)
+        counts = self.lengths - going_on.sum(axis=0, dtype=np.intp)
         if self.longest > LONG:
             long = np.flatnonzero(self.lengths > LONG)
             counts[long] = [len(text) for text in self.some(long).texts()]
@@ -161,8 +148,7 @@ class Cells:
     def shared_start(self) -> str:
         """Give what all begin with, up to LONG bytes; there must be one."""
         shared = min(self.shortest, LONG)
-        for number in range(-(-shared // WORD)):
-            words = self.word(number)
+        for number, words in enumerate(self.near):
             differing = int(np.bitwise_or.reduce(words ^ words[0]))
             if differing:
                 alike = ((differing & -differing).bit_length() - 1) // 8
@@ -172,16 +158,6 @@ class Cells:
         return self.buffer.data[start : start + shared].decode(errors="ignore")
 
 
-def _mixed(words: Words) -> Words:
-    words = words * _MULTIPLIERS[1]
-    words ^= words >> _SHIFT
-    return words
-
-
-def _digest(cell: bytes) -> int:
-    return int.from_bytes(blake2b(cell, digest_size=WORD).digest())
-
-
-def _going_on(words: Words) -> NDArray[np.uint8]:
-    """Count the bytes 10xxxxxx of each word."""
-    return np.bitwise_count((words >> np.uint64(7)) & ~(words >> np.uint64(6)) & _SIGN)
+def _checksums(cells: Sequence[bytes]) -> Words:
+    upper = np.fromiter(map(zlib.crc32, cells), np.uint64, len(cells))
+    return (upper << _HALF) | np.fromiter(map(zlib.adler32, cells), np.uint64, len(cells))

@@ -132,29 +132,11 @@ class Splitter:
         quoted = buffer.octets[starts] == self.quote
         if self.width == 1 and not bool((quoted | (starts != stops)).all()):
             return None
-        if doubled.any():
-            if not self.doubled:
-                return None
-            which = np.unique(np.searchsorted(stops, opening[doubled]))
-            starts += quoted
-            stops -= quoted
-            return self._undoubled(buffer, starts, stops, which)
+        if doubled.any() and not self.doubled:
+            return None
         starts += quoted
         stops -= quoted
-        return buffer
-
-    def _undoubled(self, buffer: Buffer, starts: Places, stops: Places, which: Places) -> Buffer:
-        """Write the cells with doubled quotes anew, with single ones, behind all others."""
-        quote = bytes([self.quote or 0])
-        data, end = buffer.data, len(buffer.data)
-        cells = [
-            data[start:stop].replace(2 * quote, quote)
-            for start, stop in zip(starts[which].tolist(), stops[which].tolist(), strict=True)
-        ]
-        lengths = np.fromiter(map(len, cells), np.intp, len(cells))
-        stops[which] = end + np.cumsum(lengths)
-        starts[which] = stops[which] - lengths
-        return Buffer(b"".join((data, *cells, PAD)))
+        return _undoubled(buffer, starts, stops, opening[doubled]) if doubled.any() else buffer
 
 
 def splitter_of(
@@ -184,6 +166,21 @@ def splitter_of(
         two=len(lineterminator) == 2,
         longest=longest,
     )
+
+
+def _undoubled(buffer: Buffer, starts: Places, stops: Places, seconds: Places) -> Buffer:
+    """Write the cells with doubled quotes anew, behind all others, without the `seconds` of each two."""
+    at = np.searchsorted(stops, seconds)
+    firsts = np.flatnonzero(np.diff(at, prepend=-1))
+    which, gone = at[firsts], np.diff(firsts, append=len(at))
+    lengths = stops[which] - starts[which]
+    offsets = np.cumsum(lengths) - lengths
+    octets = buffer.octets[np.repeat(starts[which] - offsets, lengths) + np.arange(lengths.sum())]
+    kept = np.delete(octets, seconds - starts[at] + np.repeat(offsets, gone))
+    lengths -= gone
+    stops[which] = len(buffer.data) + np.cumsum(lengths)
+    starts[which] = stops[which] - lengths
+    return Buffer(b"".join((buffer.data, kept.tobytes(), PAD)))
 
 
 def _inside(quotes: Mask) -> Mask:
