@@ -4,24 +4,18 @@ One call per text would cost ten times as much. The readers of cells and of answ
 their own beside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-_read_integers = msgspec.json.Decoder(list[int]).decode
-_read_floats = msgspec.json.Decoder(list[float]).decode
+_decode_integers = msgspec.json.Decoder(list[int]).decode
+_decode_floats = msgspec.json.Decoder(list[float]).decode
 
 
 def integers(texts: Sequence[str]) -> list[int] | None:
     """Read all as whole numbers of any size; None where one is not written as JSON writes it."""
     joined = ",".join(texts).encode()
-    if joined.translate(None, b"0123456789-,"):
-        return None
-    try:
-        values = _read_integers(b"[" + joined + b"]")
-    except (msgspec.DecodeError, ValueError):
-        return None
-    return values if len(values) == len(texts) else None
+    return None if joined.translate(None, b"0123456789-,") else read_integers(joined, len(texts))
 
 
 def numbers(texts: Sequence[str]) -> list[float] | None:
@@ -30,10 +24,22 @@ def numbers(texts: Sequence[str]) -> list[float] | None:
     To JSON `-0` is a whole number: it loses its sign.
     """
     joined = ",".join(texts).encode()
-    if joined.translate(None, b"0123456789-+.eE,"):
-        return None
+    return None if joined.translate(None, b"0123456789-+.eE,") else read_numbers(joined, len(texts))
+
+
+def read_integers(joined: bytes, count: int) -> list[int] | None:
+    """Read so many, with commas between and blanks around; the caller knows that no blank lies within one."""
+    return _read(_decode_integers, joined, count)
+
+
+def read_numbers(joined: bytes, count: int) -> list[float] | None:
+    """Likewise the nearest doubles."""
+    return _read(_decode_floats, joined, count)
+
+
+def _read[T](decode: Callable[[bytes], list[T]], joined: bytes, count: int) -> list[T] | None:
     try:
-        values = _read_floats(b"[" + joined + b"]")
+        values = decode(b"[" + joined + b"]")
     except (msgspec.DecodeError, ValueError):
         return None
-    return values if len(values) == len(texts) else None
+    return values if len(values) == count else None

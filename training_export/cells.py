@@ -29,7 +29,7 @@ PAD = b"\n" * (NEAR * WORD)
 LONG = NEAR * WORD
 
 # glibc gives an array of a block's size back to the system, which clears it anew each time, until it has once
-# seen a larger one freed (mallopt(3), M_MMAP_THRESHOLD): a fifth of a scan's time. Nothing is written to this.
+# seen a larger one freed (mallopt(3), M_MMAP_THRESHOLD): a fifth of a scan's time. This is never written to.
 _FREED_ONCE = 16 * 1024 * 1024
 bytes(_FREED_ONCE)
 

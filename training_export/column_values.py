@@ -5,7 +5,7 @@ operations for all cells where one call a cell would cost a hundred times as muc
 goes to the rules, or to a C parser of the same grammar. tests/unit/training_export proves that all agree.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from contract import numerals
 from contract.facts import ColumnType
-from contract.values import INT64, LARGEST_EXACT, integer, moment, number, seconds
-from training_export.cells import WORD, Cells, Mask, Places, Words
+from contract.values import INT64, LARGEST_EXACT, moment, number, seconds
+from training_export.cells import LONG, WORD, Cells, Mask, Places, Words
 
 type Values = NDArray[np.int64] | NDArray[np.float64]
 
@@ -53,21 +53,14 @@ def integers(cells: Cells) -> NDArray[np.int64] | None:
         if negative is None:
             return values
         return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
-    return _integers_by_rule(_texts_if_first_is(integer, cells))
+    return _integers_by_json(cells)
 
 
-def _texts_if_first_is(rule: Callable[[str], object], cells: Cells) -> Sequence[str]:
-    """Give all texts, or none of a column whose first cell breaks the rule already: most columns of text."""
-    (first,) = cells.some(slice(1)).texts()
-    return () if rule(first) is None else cells.texts()
-
-
-def _integers_by_rule(texts: Sequence[str]) -> NDArray[np.int64] | None:
-    if not texts:
-        return None
+def _integers_by_json(cells: Cells) -> NDArray[np.int64] | None:
     # JSON's grammar is ours, but for `-0`.
-    values = numerals.integers(texts)
-    if values is None or (0 in values and "-0" in texts):
+    listed = _listed(cells, b"0123456789-")
+    values = None if listed is None else numerals.read_integers(listed, len(cells))
+    if values is None or bool((cells.near[0] == _word(b"-0")).any()):
         return None
     return np.array(values, np.int64) if min(values) in INT64 and max(values) in INT64 else None
 
@@ -75,7 +68,7 @@ def _integers_by_rule(texts: Sequence[str]) -> NDArray[np.int64] | None:
 def numbers(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as numbers; None where one is none."""
     values = _decimals(cells)
-    return _numbers_by_rule(_texts_if_first_is(number, cells)) if values is None else values
+    return _numbers_by_json(cells) if values is None else values
 
 
 def _decimals(cells: Cells) -> NDArray[np.float64] | None:
@@ -103,16 +96,30 @@ def _decimals(cells: Cells) -> NDArray[np.float64] | None:
     return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
 
 
-def _numbers_by_rule(texts: Sequence[str]) -> NDArray[np.float64] | None:
-    if not texts:
+def _numbers_by_json(cells: Cells) -> NDArray[np.float64] | None:
+    listed = _listed(cells, b"0123456789-+.eE")
+    read = None if listed is None else numerals.read_numbers(listed, len(cells))
+    if read is None:
         return None
-    values = numerals.numbers(texts)
-    if values is None:
-        return None
+    values = np.array(read)
     # From 2^53 on a whole number may be an id whose digits a double has lost: the rule decides each.
-    if (min(values) <= -LARGEST_EXACT or max(values) >= LARGEST_EXACT) and None in map(number, texts):
+    if bool((np.abs(values) >= LARGEST_EXACT).any()) and None in map(number, cells.texts()):
         return None
-    return np.array(values)
+    return values
+
+
+def _listed(cells: Cells, signs: bytes) -> bytes | None:
+    """Write all cells, commas between and blanks behind; None where one has other than these signs."""
+    if cells.longest > LONG:
+        listed = b"".join([cell + b"," for cell in cells.octets()])
+    else:
+        octets = np.empty((len(cells), WORD * len(cells.near) + 1), np.uint8)
+        octets[:, :-1] = cells.near.T.copy().view(np.uint8)
+        octets[:, -1] = ord(",")
+        listed = octets.tobytes()
+    if listed.translate(None, signs + b",\0") or listed.count(b",") != len(cells):
+        return None
+    return listed[:-1].replace(b"\0", b" ")
 
 
 def _unsigned(cells: Cells) -> tuple[Mask | None, Places, Places]:
@@ -235,12 +242,15 @@ def _days(cells: Cells) -> NDArray[np.int64] | None:
 def moments(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as datetimes, in seconds since 1970; None where one is none."""
     values = _usual_moments(cells)
-    return _moments_by_rule(_texts_if_first_is(moment, cells)) if values is None else values
+    return _moments_by_rule(cells) if values is None else values
 
 
-def _moments_by_rule(texts: Sequence[str]) -> NDArray[np.float64] | None:
-    canonical = list(map(moment, texts))
-    return None if not texts or None in canonical else np.array([seconds(text) for text in canonical if text])
+def _moments_by_rule(cells: Cells) -> NDArray[np.float64] | None:
+    (first,) = cells.some(slice(1)).texts()
+    canonical = None if moment(first) is None else list(map(moment, cells.texts()))
+    if canonical is None or None in canonical:
+        return None
+    return np.array([seconds(text) for text in canonical if text])
 
 
 def _usual_moments(cells: Cells) -> NDArray[np.float64] | None:
