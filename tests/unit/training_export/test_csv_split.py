@@ -147,6 +147,7 @@ def test_only_whole_records_are_split_and_the_rest_is_left() -> None:
         "1,a\n",
         "1,a\r\n2,b\n",
         "1,a\r\n2\r,b\r\n",
+        "1,a\n2\r,b\r\n",
         "1,\0\r\n",
         '1,a"b"c\r\n',
         '1,"a"b\r\n',
