@@ -2,8 +2,8 @@
 
 A text object a cell is what a scan in Python spends most of its time on. Here a column of a block is two
 arrays, where its cells start and how long they are, and whatever is asked of them is asked of all at once:
-the eight bytes of a cell from its k-th word on are a number, and so are all cells' (after simdjson's "number
-parsing at a gigabyte per second": bytes are tested and turned into values as whole words).
+eight bytes of a cell are one number, and bytes are tested, compared and turned into values eight at a time (after
+Lemire, "Number Parsing at a Gigabyte per Second").
 
 No cell holds a NUL (csv_scan.py refuses it): so words that are filled up with zeros tell cells apart.
 """
@@ -112,11 +112,7 @@ class Cells:
         if self.shortest == self.longest:
             words &= _FIRST[min(max(self.longest - at, 0), WORD)]
         elif self.shortest < at + WORD:
-            left = (
-                np.minimum(self.lengths, WORD)
-                if at == 0
-                else np.minimum(np.maximum(self.lengths, at), at + WORD) - at
-            )
+            left = np.minimum(np.maximum(self.lengths, at), at + WORD) - at
             words &= _FIRST.take(left)
 
     def word(self, number: int) -> Words:
