@@ -2,8 +2,8 @@
 
 A text object a cell is what a scan in Python spends most of its time on. Here a column of a block is two
 arrays, where its cells start and how long they are, and whatever is asked of them is asked of all at once:
-eight bytes of a cell are one number, and bytes are tested, compared and turned into values eight at a time (after
-Lemire, "Number Parsing at a Gigabyte per Second").
+eight bytes of a cell are one number, and bytes are tested, compared and turned into values eight at a time
+(after Lemire, "Number Parsing at a Gigabyte per Second").
 
 No cell holds a NUL (csv_scan.py refuses it): so words that are filled up with zeros tell cells apart.
 """
