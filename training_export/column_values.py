@@ -117,9 +117,7 @@ def _listed(cells: Cells, signs: bytes) -> bytes | None:
         octets[:, :-1] = cells.near.T.copy().view(np.uint8)
         octets[:, -1] = ord(",")
         listed = octets.tobytes()
-    if listed.translate(None, signs + b",\0") or listed.count(b",") != len(cells):
-        return None
-    return listed[:-1].replace(b"\0", b" ")
+    return None if listed.translate(None, signs + b",\0") else listed[:-1].replace(b"\0", b" ")
 
 
 def _unsigned(cells: Cells) -> tuple[Mask | None, Places, Places]:

@@ -70,6 +70,9 @@ def facts(cells: Iterable[str], name: str = "x", batch: int = 512, few: int = FE
         (["2026-02-28", "2026-02-28T10:00:00Z"], "string"),
         (["2026-02-28T10:00:00Z", "2026-02-28 10:00:00.123456789+01:00"], "datetime"),
         (["2026-02-28T25:00:00Z"], "string"),
+        (["2026-02-28T10:00:00.Z"], "string"),
+        (["0000-01-01"], "string"),
+        (["-0", "12345678901234567"], "string"),
         (["", ""], "string"),
         ([], "string"),
     ],
@@ -140,7 +143,9 @@ CELLS = st.one_of(
 @example(["2015-01-01T00:00:005.Z", "2015-01-01T00:00:00.Z5"], "datetime")
 @example(["0001-01-01T00:00:00+05:00"], "datetime")
 @example(["9999-12-31T23:59:59-05:00"], "datetime")
+@example(["2020-02-29T23:30:00-05:30", "2020-03-01 00:00:00.25+01:00", "2020-03-01T00:00:00Z"], "datetime")
 @example(["1", "2,3"], "integer")
+@example(["1,2", "12345678901234567"], "integer")
 @example(["1\t", "2"], "integer")
 def test_a_batch_is_read_exactly_as_its_cells_are(cells: list[str], kind: ColumnType) -> None:
     one_by_one = [READERS[kind](cell) for cell in cells]
@@ -275,6 +280,7 @@ def test_the_most_common_numbers_are_told_and_rare_ones_are_not() -> None:
         [0.0, 1e-300, 1e300],
         [-1e308, 1e308],
         [5e-324, 0.0],
+        [-5e-324, 1e3],
         [1e15, 1e15 + 0.125],
         [float(n) for n in range(1000)],
         [-3.5, -0.0, 0.0, 2.25],
@@ -378,6 +384,11 @@ def test_the_spelling_is_that_of_every_cell(patterns: Sequence[str], spelling: s
     cells = [pattern.format(n) for n in range(2 * repeat) for pattern in patterns]
     assert facts(cells).spelling == spelling
     assert facts([*cells, "plain"]).spelling == "bare"
+
+
+def test_spellings_that_change_between_batches_are_no_spelling() -> None:
+    tagged, full = [[f"{tag}crm:{n}" for n in range(2 * FEW)] for tag in ("~:", "")]
+    assert facts([*tagged, *full]).spelling == facts([*full, *tagged]).spelling == "bare"
 
 
 def test_booleans_tell_which_spelling_they_have() -> None:

@@ -291,6 +291,8 @@ def test_the_digest_is_the_same_for_the_same_lines_in_any_order() -> None:
     first = scanned("_id,Name\r\n1,a\r\n2,b\r\n3,c\r\n")
     assert scanned("_id,Name\r\n3,c\r\n1,a\r\n2,b\r\n").digest == first.digest
     assert scanned("_id,Name\r\n1,a\r\n2,b\r\n3,d\r\n").digest != first.digest
+    assert scanned("_id,Name\r\n1,a\r\n2,c\r\n3,b\r\n").digest != first.digest
+    assert scanned("_id,Name\r\na,1\r\n2,b\r\n3,c\r\n").digest != first.digest
 
 
 @pytest.mark.fault(47)

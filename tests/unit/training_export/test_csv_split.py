@@ -3,6 +3,7 @@
 import csv
 import random
 from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 from unittest import mock
 
 import pytest
@@ -14,7 +15,7 @@ from errors import DataRefused
 from training_export import csv_scan
 from training_export.cells import PAD
 from training_export.csv_scan import BLOCK_BYTES, LONGEST_CELL, Dialect, Reading, scan
-from training_export.csv_split import Splitter, splitter_of
+from training_export.csv_split import Split, Splitter, splitter_of
 
 TERMINATORS = ("\r\n", "\n", "\r")
 DELIMITERS = (",", ";", "\t")
@@ -282,6 +283,19 @@ def test_after_a_block_in_doubt_the_rest_is_read_by_csv_and_nothing_is_lost() ->
 
 def lines_of(data: bytes) -> list[str]:
     return [line + "\r\n" for line in data.decode().split("\r\n")[:-1]]
+
+
+@pytest.mark.fault(47)
+def test_a_record_without_an_end_is_not_gathered_into_ever_larger_blocks() -> None:
+    sizes = []
+
+    def split(self: Splitter, block: bytes) -> Split:
+        sizes.append(len(block) - 2 * len(PAD))
+        return Split(0, iter(()), 0)
+
+    with mock.patch.object(Splitter, "split", split), pytest.raises(DataRefused, match="line is longer"):
+        scan(chain([b"_id\r\n"], repeat(b"a" * 1_000_000, 40)), Dialect())
+    assert max(sizes) == csv_scan.MOST_BLOCK_BYTES
 
 
 def test_a_record_longer_than_a_block_is_read() -> None:
