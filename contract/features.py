@@ -59,6 +59,22 @@ class Encoded(NamedTuple):
     outside: tuple[Remark, ...]
 
 
+class EncodedRows(NamedTuple):
+    """Entities encoded together.
+
+    Attributes:
+        rows: one for each entity, in order; of one that does not fit it says nothing.
+        misfits: those that do not fit, by their places.
+        outside: what lies outside the contract, by the places of entities that fit.
+        names: the names of all their properties.
+    """
+
+    rows: Sequence[Row]
+    misfits: Mapping[int, DoesNotFit]
+    outside: Mapping[int, tuple[Remark, ...]]
+    names: frozenset[str]
+
+
 class _Judged(NamedTuple):
     """A value as it is sent, why it does not fit, and what in it the model has not seen."""
 
@@ -173,33 +189,40 @@ class Encoder:
             DoesNotFit: naming every feature that is absent, ambiguous or not of its type.
             PrefixTaken: naming the properties that the prefix covers and that are no scores.
         """
-        (encoded,) = self.encode_all([entity])
-        if isinstance(encoded, DoesNotFit):
-            raise encoded
-        return encoded
+        encoded = self.encode_together([entity])
+        for misfit in encoded.misfits.values():
+            raise misfit
+        return Encoded(encoded.rows[0], encoded.outside.get(0, ()))
 
-    def encode_all(self, entities: Sequence[Entity]) -> list[Encoded | DoesNotFit]:
-        """Encode entities, column by column; each comes out as if it were encoded alone."""
-        slices = (entities[at : at + SLICE] for at in range(0, len(entities), SLICE))
-        return [encoded for some in slices for encoded in self._encode_some(some)]
+    def encode_together(self, entities: Sequence[Entity]) -> EncodedRows:
+        """Encode entities, at best SLICE of them, column by column.
 
-    def _encode_some(self, entities: Sequence[Entity]) -> Sequence[Encoded | DoesNotFit]:
-        plan = self._plan(frozenset().union(*entities))
+        Each comes out as if it were encoded alone.
+        """
+        names = frozenset[str]().union(*entities)
+        plan = self._plan(names)
         if not (plan.doubled or plan.taken or plan.exact_and_more):
-            return self._encode_by(plan, entities)
+            return self._encode_by(plan, names, entities)
         # Which property counts, or whether any is refused, depends on what each entity has.
         shapes: dict[frozenset[str], list[int]] = {}
         for at, entity in enumerate(entities):
             shapes.setdefault(frozenset(entity), []).append(at)
-        told: dict[int, Encoded | DoesNotFit] = {}
+        rows: dict[int, Row] = {}
+        misfits: dict[int, DoesNotFit] = {}
+        outside: dict[int, tuple[Remark, ...]] = {}
         for shape, places in shapes.items():
-            alike = self._encode_by(self._plan(shape), [entities[at] for at in places])
-            told.update(zip(places, alike, strict=True))
-        return [told[at] for at in range(len(entities))]
+            alike = self._encode_by(self._plan(shape), shape, [entities[at] for at in places])
+            rows.update(zip(places, alike.rows, strict=True))
+            misfits.update((places[at], misfit) for at, misfit in alike.misfits.items())
+            outside.update((places[at], remarks) for at, remarks in alike.outside.items())
+        return EncodedRows([rows[at] for at in range(len(entities))], misfits, outside, names)
 
-    def _encode_by(self, plan: "_Plan", entities: Sequence[Entity]) -> Sequence[Encoded | DoesNotFit]:
+    def _encode_by(self, plan: "_Plan", names: frozenset[str], entities: Sequence[Entity]) -> EncodedRows:
         if plan.taken:
-            return [PrefixTaken(plan.taken)] * len(entities)
+            refused: DoesNotFit = PrefixTaken(plan.taken)
+            return EncodedRows(
+                [[] for _ in entities], dict.fromkeys(range(len(entities)), refused), {}, names
+            )
         wrong: dict[int, list[Remark]] = {}
         outside: dict[int, list[Remark]] = {}
         columns = [
@@ -211,13 +234,12 @@ class Encoder:
                 wrong[at] = [remark for remark in wrong.get(at, ()) if remark.feature != feature]
                 wrong[at].append(Remark(feature, _doubled(candidates)))
         columns += ([value] * len(entities) for value in self._constants.values())
-        rows = map(list, zip(*columns, strict=True)) if columns else ([] for _ in entities)
-        if not wrong and not outside:
-            return [Encoded(row, ()) for row in rows]
-        return [
-            DoesNotFit(wrong[at]) if at in wrong else Encoded(row, tuple(outside.get(at, ())))
-            for at, row in enumerate(rows)
-        ]
+        return EncodedRows(
+            list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in entities],
+            {at: DoesNotFit(remarks) for at, remarks in wrong.items()},
+            {at: tuple(remarks) for at, remarks in outside.items() if at not in wrong},
+            names,
+        )
 
     def _plan(self, properties: frozenset[str]) -> "_Plan":
         plan = self._plans.get(properties)

@@ -8,14 +8,14 @@ an error, never a missing entity: Sesam deletes what a 200 answer leaves out (§
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from contract.features import DoesNotFit, Encoded, Encoder, PrefixTaken, Remark, Row
-from errors import EntitiesDoNotFit, EntitiesRefused
+from contract.features import DoesNotFit, Encoder, PrefixTaken, Remark, Row
+from errors import EntitiesDoNotFit, EntitiesRefused, Failure
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
-from scoring.entities import Entity, only, read_batch, with_properties, without, write_batch
+from scoring.entities import Batch, Entity, only, with_properties, without, write_batch
 from scoring.measured import Report
 from scoring.rows import RowRefused
 from settings import LimitSettings, ModelSettings
@@ -86,12 +86,26 @@ class Answer(NamedTuple):
     report: Report
 
 
-class _Outcome(NamedTuple):
-    """What is added to one entity, its error in words where it has one, and whether it is outside."""
+@dataclass(slots=True)
+class _Taken:
+    """What is kept of a call's entities until their scores are there; little, as they can be many.
 
-    added: Mapping[str, object]
-    refused: RowRefused | None = None
-    outside: bool = False
+    Attributes:
+        texts: of each entity the JSON that scores are added to.
+        ids: of each its `_id`.
+        fits: the places of those that are scored, and `rows` their rows.
+        outside: what lies outside the contract, by the places of those.
+        misfits: the entities that do not fit, by their places.
+    """
+
+    adopted: Adopted | None = None
+    encoder: Encoder | None = None
+    texts: list[bytes] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    fits: list[int] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    outside: dict[int, tuple[Remark, ...]] = field(default_factory=dict)
+    misfits: dict[int, DoesNotFit] = field(default_factory=dict)
 
 
 def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
@@ -100,64 +114,82 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
     Raises:
         Failure: see errors.py; whatever it is, no entity was answered.
     """
-    batch = read_batch(body, model.limits.entities, model.limits.depth)
-    live = [index for index, entity in enumerate(batch.entities) if not entity.passes]
-    outcomes = _outcomes([batch.entities[index] for index in live], model, deadline) if live else []
-    by_index = dict(zip(live, outcomes, strict=True))
-    stale = batch.names(model.prefix)
-    texts = [_text(entity, by_index.get(index), stale, model) for index, entity in enumerate(batch.entities)]
-    marked = sum(outcome.refused is not None for outcome in outcomes)
+    batch = Batch(body, model.limits.entities, model.limits.depth)
+    taken = _taken(batch, model, deadline)
+    _refuse_misfits(taken, model)
+    results = _results(taken, model, deadline)
+    parts: list[bytes] = []
+    for text, added in zip(taken.texts, _added(taken, results, model), strict=True):
+        parts += with_properties(text, added)
+    refused = {at for at, result in zip(taken.fits, results, strict=True) if isinstance(result, RowRefused)}
     report = Report(
-        entities=len(batch.entities),
-        passed=len(batch.entities) - len(live),
-        scored=len(live) - marked,
-        marked=marked,
-        outside=sum(outcome.outside for outcome in outcomes),
+        entities=len(batch),
+        passed=len(batch) - len(taken.fits) - len(taken.misfits),
+        scored=len(taken.fits) - len(refused),
+        marked=len(taken.misfits) + len(refused),
+        outside=len(taken.outside.keys() - refused),
     )
-    return Answer(write_batch(texts, batch.single), report)
+    return Answer(write_batch(parts, batch.single), report)
 
 
-def _outcomes(entities: Sequence[Entity], model: Model, deadline: Deadline) -> list[_Outcome]:
-    adopted = model.adopted(deadline)
-    encoder = model.encoder(adopted)
-    encoded = _encode(encoder, entities, model)
-    fits = [index for index, row in enumerate(encoded) if isinstance(row, Encoded)]
-    _refuse_misfits(entities, encoded, model)
-    rows = [row.row for row in encoded if isinstance(row, Encoded)]
-    results = model.send(encoder, rows, deadline) if rows else []
-    _refuse_refused([entities[index] for index in fits], results, model)
-    if adopted is not None and rows:
-        outside = sum(isinstance(row, Encoded) and bool(row.outside) for row in encoded)
-        model.observe(adopted.version, encoder.columns, rows, outside)
-    common = _provenance(model, adopted)
-    by_index = dict(zip(fits, results, strict=True))
-    return [_outcome(row, by_index.get(index), common, model) for index, row in enumerate(encoded)]
+def _taken(batch: Batch, model: Model, deadline: Deadline) -> _Taken:
+    """Decode and encode entities and let go of them, slice by slice."""
+    taken = _Taken()
+    slices = batch.slices()
+    for entities in slices:
+        live = [at for at, entity in enumerate(entities) if not entity.passes]
+        if live and taken.encoder is None:
+            try:
+                taken.adopted = model.adopted(deadline)
+                taken.encoder = model.encoder(taken.adopted)
+            except Failure:
+                for _ in slices:
+                    pass  # what is wrong with the body is told first
+                raise
+        _take(taken, entities, live, model)
+    return taken
 
 
-def _encode(encoder: Encoder, entities: Sequence[Entity], model: Model) -> list[Encoded | DoesNotFit]:
-    encoded = encoder.encode_all([entity.properties for entity in entities])
-    if model.settings.on_outside_contract != "fail":
-        return encoded
-    return [DoesNotFit(row.outside) if isinstance(row, Encoded) and row.outside else row for row in encoded]
+def _take(taken: _Taken, entities: Sequence[Entity], live: Sequence[int], model: Model) -> None:
+    start = len(taken.texts)
+    taken.ids += [entity.id for entity in entities]
+    if model.settings.return_ == "scores":
+        taken.texts += map(only, entities)
+    else:
+        taken.texts += [entity.raw for entity in entities]
+    if taken.encoder is None or not live:
+        return
+    encoded = taken.encoder.encode_together([entities[at].properties for at in live])
+    places = [start + at for at in live]
+    misfits, outside = encoded.misfits, encoded.outside
+    if model.settings.on_outside_contract == "fail":
+        misfits, outside = {**misfits, **{at: DoesNotFit(told) for at, told in outside.items()}}, {}
+    taken.misfits |= {places[at]: misfits[at] for at in sorted(misfits)}
+    taken.outside |= {places[at]: told for at, told in outside.items()}
+    taken.fits += [place for at, place in enumerate(places) if at not in misfits]
+    taken.rows += [row for at, row in enumerate(encoded.rows) if at not in misfits]
+    stale = {name for name in encoded.names if name.startswith(model.prefix)}
+    if stale and model.settings.return_ != "scores":
+        for at in live:
+            if not stale.isdisjoint(entities[at].properties):
+                taken.texts[start + at] = without(entities[at].raw, model.prefix)
 
 
-def _refuse_misfits(
-    entities: Sequence[Entity], encoded: Sequence[Encoded | DoesNotFit], model: Model
-) -> None:
-    misfits = [(e, row) for e, row in zip(entities, encoded, strict=True) if isinstance(row, DoesNotFit)]
+def _refuse_misfits(taken: _Taken, model: Model) -> None:
+    misfits, live = taken.misfits, len(taken.fits) + len(taken.misfits)
     # Marking is for the few: where none of several fits, the pipe has changed, and a hub full of errors
     # would say so less clearly than this.
-    none_fits = len(misfits) == len(entities) > 1
+    none_fits = len(misfits) == live > 1
     # To mark an entity is to put our properties in place of all under the prefix: here they are not ours.
-    unmarkable = any(isinstance(misfit, PrefixTaken) for _, misfit in misfits)
+    unmarkable = any(isinstance(misfit, PrefixTaken) for misfit in misfits.values())
     if not misfits or (model.settings.on_bad_entity == "mark" and not none_fits and not unmarkable):
         return
-    remarks = [remark for _, misfit in misfits for remark in misfit.remarks]
+    remarks = [remark for misfit in misfits.values() for remark in misfit.remarks]
     advice = "" if unmarkable else ', or set on_bad_entity = "mark" for this model'
     raise EntitiesDoNotFit(
-        f"{len(misfits)} of {len(entities)} entities do not fit the contract of {model.name}; none was sent. "
+        f"{len(misfits)} of {live} entities do not fit the contract of {model.name}; none was sent. "
         f"{_summary(remarks)}. Repair them in the pipe{advice}.",
-        entities=[entity.id for entity, _ in misfits],
+        entities=[taken.ids[place] for place in misfits],
         entity_count=len(misfits),
         features=sorted({remark.feature for remark in remarks}),
     )
@@ -170,42 +202,54 @@ def _summary(remarks: Sequence[Remark]) -> str:
     return "; ".join(told) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
 
 
-def _refuse_refused(entities: Sequence[Entity], results: Sequence[Scores | RowRefused], model: Model) -> None:
+def _results(taken: _Taken, model: Model, deadline: Deadline) -> Sequence[Scores | RowRefused]:
+    if taken.encoder is None or not taken.rows:
+        return []
+    results = model.send(taken.encoder, taken.rows, deadline)
+    _refuse_refused(taken, results, model)
+    if taken.adopted is not None:
+        model.observe(taken.adopted.version, taken.encoder.columns, taken.rows, len(taken.outside))
+    return results
+
+
+def _refuse_refused(taken: _Taken, results: Sequence[Scores | RowRefused], model: Model) -> None:
     refused = [
-        (entity, result)
-        for entity, result in zip(entities, results, strict=True)
+        (taken.ids[place], result)
+        for place, result in zip(taken.fits, results, strict=True)
         if isinstance(result, RowRefused)
     ]
     if not refused or model.settings.on_bad_entity == "mark":
         return
     messages = sorted({result.message for _, result in refused})[:3]
     raise EntitiesRefused(
-        f"The model {model.name} refuses {len(refused)} of {len(entities)} entities, though they fit its "
+        f"The model {model.name} refuses {len(refused)} of {len(results)} entities, though they fit its "
         f'contract: {"; ".join(messages)}. Set on_bad_entity = "mark" to score the others.',
-        entities=[entity.id for entity, _ in refused],
+        entities=[id_ for id_, _ in refused],
         entity_count=len(refused),
     )
 
 
-def _outcome(
-    encoded: Encoded | DoesNotFit, result: Scores | RowRefused | None, common: Scores, model: Model
-) -> _Outcome:
-    if isinstance(encoded, DoesNotFit):
-        return _marked(RowRefused(DOES_NOT_FIT, str(encoded)), common, model)
-    if isinstance(result, RowRefused):
-        return _marked(result, common, model)
-    assert result is not None  # noqa: S101 - for the type checker: every row that fits was sent
-    outside = bool(encoded.outside)
-    if outside and model.settings.on_outside_contract == "warn":
-        added = {**result, model.prefix + OUTSIDE: _remarks(encoded.outside), **common}
-        return _Outcome(added, outside=outside)
-    return _Outcome({**result, **common} if common else result, outside=outside)
+def _added(taken: _Taken, results: Sequence[Scores | RowRefused], model: Model) -> Sequence[Scores]:
+    """Give what is added to each entity: its scores or its error, and nothing to those that pass."""
+    common = _provenance(model, taken.adopted)
+    told = taken.outside if model.settings.on_outside_contract == "warn" else {}
+    added: list[Scores] = [{}] * len(taken.texts)
+    for place, misfit in taken.misfits.items():
+        added[place] = _marked(RowRefused(DOES_NOT_FIT, str(misfit)), common, model)
+    for place, result in zip(taken.fits, results, strict=True):
+        if isinstance(result, RowRefused):
+            added[place] = _marked(result, common, model)
+        elif place in told:
+            added[place] = {**result, model.prefix + OUTSIDE: _remarks(told[place]), **common}
+        else:
+            added[place] = {**result, **common} if common else result
+    return added
 
 
-def _marked(refused: RowRefused, common: Scores, model: Model) -> _Outcome:
+def _marked(refused: RowRefused, common: Scores, model: Model) -> Scores:
     """Mark a bad entity as Sesam's rest-transform does (facts/sesam.md §4, tolerable errors)."""
     error = {"transform_succeeded": False, "status_code": refused.status, "message": refused.message}
-    return _Outcome({model.prefix + ERROR: error, **common}, refused)
+    return {model.prefix + ERROR: error, **common}
 
 
 def _remarks(remarks: Sequence[Remark]) -> list[dict[str, Any]]:
@@ -217,13 +261,3 @@ def _provenance(model: Model, adopted: Adopted | None) -> Scores:
         return {}
     values = (model.name, adopted.contract_id if adopted else None, adopted.version if adopted else None)
     return {model.prefix + name: value for name, value in zip(PROVENANCE, values, strict=True)}
-
-
-def _text(entity: Entity, outcome: _Outcome | None, stale: frozenset[str], model: Model) -> bytes:
-    added = outcome.added if outcome is not None else {}
-    if model.settings.return_ == "scores":
-        return only(entity, added)
-    if outcome is None:
-        return entity.raw
-    has_stale = stale and not stale.isdisjoint(entity.properties)
-    return with_properties(without(entity.raw, model.prefix) if has_stale else entity.raw, added)

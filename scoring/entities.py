@@ -6,12 +6,13 @@ number beyond double, a lone surrogate) takes the slow road through the standard
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from contract.features import SLICE
 from contract.wire import nests_within
 from errors import InvalidRequest, TooLarge
 
@@ -19,9 +20,13 @@ type Properties = dict[str, Any]
 
 _split = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(msgspec.Raw)
-_read = msgspec.json.Decoder(dict[str, Any])
+_read = msgspec.json.Decoder(Properties)
 _reread = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _write = msgspec.json.Encoder(decimal_format="number")
+_add = msgspec.json.Encoder().encode
+_add = msgspec.json.Encoder().encode
+
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError)
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):
@@ -41,50 +46,71 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
         return self.properties.get("_deleted") is True or self.properties.get("_filtered") is True
 
 
-class Batch(msgspec.Struct, frozen=True):
-    """The entities of one request, in order; `single` says that it held one bare object."""
-
-    entities: Sequence[Entity]
-    single: bool
-
-    def names(self, prefix: str) -> frozenset[str]:
-        """Give the names of properties in it that begin with a prefix."""
-        names = frozenset().union(*(entity.properties for entity in self.entities))
-        return frozenset(name for name in names if name.startswith(prefix))
-
-
-def read_batch(body: bytes, most_entities: int, deepest: int) -> Batch:
-    """Read a JSON array of entities, or one object.
+class Batch:
+    """The entities of one request, in order; `single` says that it held one bare object.
 
     Raises:
-        InvalidRequest: no JSON, neither array nor object, or an element that is no object or has no `_id`
-            of type string; its index is named (statement 4).
-        TooLarge: more entities or deeper nesting than the limits allow.
+        InvalidRequest: no JSON, or neither array nor object.
+        TooLarge: more entities than the limit allows.
     """
-    single = body.lstrip()[:1] == b"{"
-    try:
-        raws = [_one.decode(body)] if single else _split.decode(body)
-        entities = [Entity(bytes(raw), _read.decode(raw)) for raw in raws]
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
-        entities = _read_slowly(body, deepest)
-    if len(entities) > most_entities:
-        raise TooLarge(
-            f"The request holds {len(entities)} entities, the limit is {most_entities} (limits.entities): "
-            "lower the batch_size of the pipe's http transform."
-        )
-    for index, entity in enumerate(entities):
-        _check(entity, index, single, deepest)
-    return Batch(entities, single)
 
+    def __init__(self, body: bytes, most_entities: int, deepest: int) -> None:
+        self.single = body.lstrip()[:1] == b"{"
+        self._body, self._deepest = body, deepest
+        self._raws: Sequence[msgspec.Raw] = ()
+        self._slow: Sequence[Entity] = ()
+        try:
+            self._raws = [_one.decode(body)] if self.single else _split.decode(body)
+        except _REFUSED:
+            self._slow = _read_slowly(body, deepest)
+        if len(self) > most_entities:
+            raise TooLarge(
+                f"The request holds {len(self)} entities, the limit is {most_entities} (limits.entities): "
+                "lower the batch_size of the pipe's http transform."
+            )
+        # Depth cannot exceed the number of opening brackets, and counting those costs next to nothing. Of
+        # those in the body each other entity and the array have one.
+        self._shallow = body.count(b"{") + body.count(b"[") - len(self) < deepest
 
-def _check(entity: Entity, index: int, single: bool, deepest: int) -> None:
-    identity = entity.properties.get("_id")
-    if not isinstance(identity, str) and not (single and identity is None):
-        raise InvalidRequest(f"Element {index} has no _id of type string: send entities as Sesam does.")
-    # Depth cannot exceed the number of opening brackets, and counting those costs next to nothing.
-    brackets = entity.raw.count(b"{") + entity.raw.count(b"[")
-    if brackets > deepest and not nests_within(entity.properties, deepest):
-        raise TooLarge(f"Element {index} is nested deeper than {deepest} levels (limits.depth).")
+    def __len__(self) -> int:
+        return len(self._raws or self._slow)
+
+    def slices(self) -> Iterator[Sequence[Entity]]:
+        """Decode so many entities at a time as stay in the processor's cache.
+
+        Raises:
+            InvalidRequest: an element that is no object or has no `_id` of type string; its index is named
+                (statement 4). Or what only decoding tells to be no JSON.
+            TooLarge: deeper nesting than the limit allows.
+        """
+        for start in range(0, len(self), SLICE):
+            entities = self._decoded(slice(start, start + SLICE))
+            self._check(entities, start)
+            yield entities
+
+    def _decoded(self, part: slice) -> Sequence[Entity]:
+        if not self._slow:
+            raws = self._raws[part]
+            try:
+                return list(map(Entity, map(bytes, raws), map(_read.decode, raws)))
+            except _REFUSED:
+                self._slow = _read_slowly(self._body, self._deepest)
+        return self._slow[part]
+
+    def _check(self, entities: Sequence[Entity], start: int) -> None:
+        if self._shallow and {type(entity.properties.get("_id")) for entity in entities} == {str}:
+            return
+        for index, entity in enumerate(entities, start):
+            identity = entity.properties.get("_id")
+            if not isinstance(identity, str) and not (self.single and identity is None):
+                raise InvalidRequest(
+                    f"Element {index} has no _id of type string: send entities as Sesam does."
+                )
+            brackets = entity.raw.count(b"{") + entity.raw.count(b"[")
+            if brackets > self._deepest and not nests_within(entity.properties, self._deepest):
+                raise TooLarge(
+                    f"Element {index} is nested deeper than {self._deepest} levels (limits.depth)."
+                )
 
 
 def _read_slowly(body: bytes, deepest: int) -> list[Entity]:
@@ -137,24 +163,37 @@ def without(raw: bytes, prefix: str) -> bytes:
     return msgspec.json.encode(kept)
 
 
-def with_properties(raw: bytes, added: Mapping[str, object]) -> bytes:
-    """Add properties to an entity's JSON text; none of them may be there already."""
+def with_properties(raw: bytes, added: Mapping[str, object]) -> tuple[bytes, ...]:
+    """Add properties to an entity's JSON text, none of which may be there already.
+
+    Gives the parts of the text, for write_batch to put commas between.
+    """
     if not added:
-        return raw
-    tail = msgspec.json.encode(added)
-    return b"".join((raw[:-1], b",", tail[1:])) if raw[1:-1].strip() else tail
+        return (raw,)
+    tail = _add(added)
+    has_others = raw[1:2] == b'"' or raw[1:-1].strip()
+    return (raw[:-1], tail[1:]) if has_others else (tail,)
 
 
-def only(entity: Entity, added: Mapping[str, object]) -> bytes:
-    """Give `_id`, `_deleted` and the scores alone: the predecessor's shape (`return = "scores"`).
+def only(entity: Entity) -> bytes:
+    """Give `_id` and `_deleted` alone, for the scores to be added: the predecessor's shape.
 
     `_filtered` too: without it the sink would take an entity that DTL has filtered out for a live one.
     """
     kept = ("_id", "_deleted", "_filtered")
-    head = {name: entity.properties[name] for name in kept if name in entity.properties}
-    return msgspec.json.encode(head | dict(added))
+    return _add({name: entity.properties[name] for name in kept if name in entity.properties})
 
 
-def write_batch(texts: Sequence[bytes], single: bool) -> bytes:
-    """Write the answer: an array, or the one object where one came."""
-    return texts[0] if single else b"[" + b",".join(texts) + b"]"
+def write_batch(parts: Sequence[bytes], single: bool) -> bytes:
+    """Write the answer, of the parts of its entities: an array, or the one object where one came.
+
+    One join, as each copy of a large answer is as much new memory for the system to hand out.
+    """
+    if single:
+        return b",".join(parts)
+    if not parts:
+        return b"[]"
+    written = list(parts)
+    written[0] = b"[" + written[0]
+    written[-1] += b"]"
+    return b",".join(written)

@@ -25,7 +25,7 @@ from scoring.dialects import Options, SentColumn, dialect_of
 from scoring.endpoint import Endpoint
 from scoring.identity import identity_of
 from scoring.retries import Sender
-from scoring.rows import Payload, RowRefused, RowScorer
+from scoring.rows import Payload, RowRefused, RowScorer, Scored
 from scoring.scores import scores_of
 from scoring.seen import Observer
 from settings import ModelSettings, Settings, settings
@@ -244,9 +244,7 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
 
     def send(encoder: Encoder, rows: Sequence[Row], deadline: Deadline) -> list[Scores | RowRefused]:
         results = scorer.score(rows, payload(encoder), deadline, telemetry.request_id())
-        return [
-            r if isinstance(r, RowRefused) else dict(zip(r.names, r.values, strict=True)) for r in results
-        ]
+        return [dict(zip(r.names, r.values, strict=True)) if isinstance(r, Scored) else r for r in results]
 
     if given.contract:
         observers()[name] = _observer(name, given)

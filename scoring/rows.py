@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+
+import msgspec
 
 from errors import Failure, Silence, Throttled
 from scoring.cases import Action, Case
@@ -35,8 +36,11 @@ BAD_ROWS_SOUGHT = 20
 TOO_LARGE = 413
 
 
-class Scored(NamedTuple):
-    """A row's results: the answer's columns, the same object for all rows of a parcel, and its values."""
+class Scored(msgspec.Struct, frozen=True, gc=False):
+    """A row's results: the answer's columns, the same object for all rows of a parcel, and its values.
+
+    The garbage collector need not look at so many: nothing refers to one but the call.
+    """
 
     names: tuple[str, ...]
     values: tuple[object, ...]

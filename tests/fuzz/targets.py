@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from contract.wire import Identifier, Moment, Tagged
 from errors import DataRefused, InvalidRequest, TooLarge
 from scoring.dialects import AnswerUnusable, Dialect, ErrorInside, Options, Row, SentColumn, dialect_of
 from scoring.dialects.answers import decode_answer, redacted
-from scoring.entities import read_batch, with_properties, without, write_batch
+from scoring.entities import Batch, with_properties, without, write_batch
 from scoring.scores import scores_of
 from scoring.verdicts import Reply, judge, wait_s
 from training_export import csv_scan
@@ -73,11 +74,12 @@ def wire_values(data: bytes) -> None:
 def entities(data: bytes) -> None:
     """A body is entities that come back as they came, scores added, or a failure that says what is wrong."""
     try:
-        batch = read_batch(data, MOST_ENTITIES, DEEPEST)
+        batch = Batch(data, MOST_ENTITIES, DEEPEST)
+        read = list(chain.from_iterable(batch.slices()))
     except (InvalidRequest, TooLarge):
         return
-    texts = [with_properties(without(entity.raw, PREFIX), {"churn:x": 1}) for entity in batch.entities]
-    answer = exactly(write_batch(texts, batch.single))
+    parts = [p for e in read for p in with_properties(without(e.raw, PREFIX), {"churn:x": 1})]
+    answer = exactly(write_batch(parts, batch.single))
     assert isinstance(answer, dict) == batch.single
     came, went = exactly(data), [answer] if batch.single else answer
     for before, after in zip([came] if batch.single else came, went, strict=True):
@@ -101,8 +103,8 @@ def digits(number: str) -> Decimal | str:
 def rows(data: bytes) -> None:
     """An entity becomes a row that every dialect can write, or the columns that it does not fit are named."""
     try:
-        batch = read_batch(data, MOST_ENTITIES, DEEPEST)
-        properties = batch.entities[0].properties if batch.entities else {}
+        read = list(chain.from_iterable(Batch(data, MOST_ENTITIES, DEEPEST).slices()))
+        properties = read[0].properties if read else {}
     except (InvalidRequest, TooLarge):
         text = data.decode("utf-8", "replace")
         properties = {column.name: text for column in COLUMNS}

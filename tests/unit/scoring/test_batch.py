@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.contract import Column, Contract
-from contract.features import Encoder, Row
+from contract.features import SLICE, Encoder, Row
 from errors import EntitiesDoNotFit, EntitiesRefused, InvalidRequest, ServiceDown, TooLarge
 from scoring.batch import Model, Scores, score
 from scoring.contracts import Adopted
@@ -100,6 +100,72 @@ def test_every_entity_comes_back_in_order_with_its_own_bytes_and_its_scores() ->
         '"churn:Scored-Labels":"yes","churn:Scored-Probabilities":0.3},'
         '{"crm:Age" : 40, "_id":"a","churn:Scored-Labels":"yes","churn:Scored-Probabilities":0.4}]'
     )
+
+
+def an_entity(number: int) -> str:
+    """One of many kinds, by its number: some pass, some do not fit, some lie outside, some were scored."""
+    id_, age = f'"_id":"e{number}"', f'"crm:Age":{20 + number % 70}'
+    return {
+        0: f'{{{id_},"_deleted":true,{age}}}',
+        1: f'{{{id_},{age},"_filtered":true,"churn:old":1}}',
+        2: f'{{ {id_}, "crm:Age": "seven" }}',
+        3: f'{{"churn:Scored-Labels":"no",{id_},{age},"n":1.0}}',
+        4: f'{{{id_},"crm:Age":{100 + number}}}',
+        5: f'{{{age},{id_},"crm:City":["Oslo"],"deep":{{"a":[1]}}}}',
+    }.get(number % 13, f'{{{id_},{age},"crm:City":"Oslo","big":{10**30 + number}}}')
+
+
+MANY = [an_entity(number) for number in range(2 * SLICE + 7)]
+
+
+@pytest.mark.statement("sesam-1", "sesam-5")
+@pytest.mark.parametrize("return_", ["all", "scores"])
+@pytest.mark.parametrize("policy", ["warn", "fail", "ignore"])
+def test_an_entity_is_answered_among_many_as_it_is_alone(policy: str, return_: str) -> None:
+    given = {"on_bad_entity": "mark", "on_outside_contract": policy, "return": return_, "provenance": True}
+    together = raw_scored(f"[{','.join(MANY)}]", **given)
+    assert together == f"[{','.join(raw_scored(f'[{entity}]', **given)[1:-1] for entity in MANY)}]"
+
+
+@pytest.mark.statement("sesam-12")
+def test_what_only_the_last_of_many_slices_tells_to_be_odd_is_read_as_in_a_single_one() -> None:
+    last = '{"_id":"z","Age":30,"x":1e999,"y":1.50}'
+    told = raw_scored(f"[{','.join(MANY)},{last}]", on_bad_entity="mark")
+    assert (
+        told
+        == f"{raw_scored(f'[{chr(44).join(MANY)}]', on_bad_entity='mark')[:-1]},{raw_scored(f'[{last}]')[1:]}"
+    )
+    service = Service()
+    for wrong, why in (('{"_id":"z","x":"\\ud800"}', "surrogate"), ('{"_id":7}', "_id"), ("7", "no object")):
+        with pytest.raises(InvalidRequest, match=rf"Element {len(MANY)} .*{why}"):
+            scored(f"[{','.join(MANY)},{wrong}]", service, on_bad_entity="mark")
+    with pytest.raises(TooLarge, match=rf"Element {len(MANY)} .*limits\.depth"):
+        scored(f"[{','.join(MANY)},{nested(11)}]", service, on_bad_entity="mark")
+    assert service.asked == []
+
+
+def nested(levels: int) -> str:
+    return '{"_id":"a","Age":30,"x":' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+
+
+@pytest.mark.parametrize("before", [0, 3 * SLICE])
+def test_depth_is_counted_by_entity_however_many_there_are(before: int) -> None:
+    others = [nested(4)] * before
+    assert len(scored(f"[{','.join([*others, nested(10)])}]", on_bad_entity="mark")) == before + 1
+    with pytest.raises(TooLarge, match=rf"Element {before} .*limits\.depth"):
+        scored(f"[{','.join([*others, nested(11)])}]")
+
+
+def test_what_is_wrong_with_the_body_is_told_before_what_is_wrong_with_the_model() -> None:
+    def unknown(_: Deadline) -> Adopted:
+        raise ServiceDown("no contract can be had")
+
+    broken = replace(model(Service()), adopted=unknown)
+    for body, failure in ((MANY, ServiceDown), ([*MANY, '{"_id":7}'], InvalidRequest)):
+        with pytest.raises(failure):
+            score(f"[{','.join(body)}]".encode(), broken, Deadline.after(5))
+    passing = f"[{MANY[0]}]"
+    assert score(passing.encode(), broken, Deadline.after(5)).body.decode() == passing
 
 
 @pytest.mark.statement("sesam-2", "azureml-12")
