@@ -20,6 +20,9 @@ type Values = Sequence[Any]
 type ReadAll = Callable[[Values], Sequence[Value | None] | None]
 type _Read = Callable[[Values, set[type]], Sequence[Value] | None]
 
+# So many entities or rows at a time stay in the processor's cache (docs/benchmarks.md).
+SLICE = 250
+
 _floats = msgspec.json.Decoder(list[float]).decode
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 _DAY = "0000-00-00"
@@ -163,14 +166,8 @@ def _moments(column: Column, naive: bool) -> _Read:
 
 
 def _untagged(values: Values) -> list[str] | None:
-    """Take `~t` off all texts, where all or none have it."""
-    joined = "\n".join(values)
-    tagged = joined.count("~t")
-    if tagged:
-        if tagged != len(values) or joined[:2] != "~t" or joined.count("\n~t") != len(values) - 1:
-            return None
-        joined = joined.replace("~t", "")
-    cells = joined.split("\n")
+    """Take `~t` off the texts that begin with it; None where a text has more than one line."""
+    cells = "\n".join(["", *values]).replace("\n~t", "\n")[1:].split("\n")
     return cells if len(cells) == len(values) else None
 
 
@@ -178,7 +175,7 @@ def _one_shape(cells: Sequence[str]) -> str | None:
     """Give the texts' shape, each digit as 0, where all have the same one."""
     shape = cells[0].encode().translate(_SHAPE)
     joined = "\n".join(cells).encode().translate(_SHAPE)
-    return shape.decode() if joined == b"\n".join([shape] * len(cells)) else None
+    return shape.decode() if joined + b"\n" == (shape + b"\n") * len(cells) else None
 
 
 def _exist(read: Callable[[str], object], cells: Sequence[str] | set[str]) -> bool:

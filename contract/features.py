@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
+from types import NoneType
 from typing import NamedTuple
 
 from contract import values
@@ -24,9 +25,6 @@ type Row = list[Value | None]
 # Entities of one pipe come in few shapes; a hostile caller must not fill the memory with more.
 MOST_PLANS = 512
 LARGEST_SHAPE = 1000
-
-# So many entities at a time stay in the processor's cache (docs/benchmarks.md).
-SLICE = 250
 
 
 class Remark(NamedTuple):
@@ -84,6 +82,7 @@ class _Judged(NamedTuple):
 
 
 _ABSENT = object()
+_TEXT_OR_NULL = frozenset({str, NoneType})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +107,15 @@ class _Feature:
     def _one_by_one(
         self, found: Sequence[object], wrong: dict[int, list[Remark]], outside: dict[int, list[Remark]]
     ) -> Sequence[Value | None]:
-        texts: dict[str, _Judged] = {}
+        # Of one text the judgement is one; and a column of few, as identifiers are, is told by those.
+        known = {value: self._judge(value) for value in {v for v in found if type(v) in _TEXT_OR_NULL}}
+        remarked = any(judged.wrong or judged.outside for judged in known.values())
+        if not remarked and _TEXT_OR_NULL.issuperset(map(type, found)):
+            told = {value: judged.value for value, judged in known.items()}
+            return [told[value] for value in found]
         column: list[Value | None] = []
         for at, value in enumerate(found):
-            if type(value) is str:  # of one text the judgement is one
-                judged = texts.get(value) or texts.setdefault(value, self._judge(value))
-            else:
-                judged = self._judge(value)
+            judged = known[value] if type(value) in _TEXT_OR_NULL else self._judge(value)
             column.append(judged.value)
             if judged.wrong:
                 wrong.setdefault(at, []).append(Remark(self.name, judged.wrong))

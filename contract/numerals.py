@@ -1,4 +1,4 @@
-"""Numbers in texts, many at once: by JSON's own grammar and its C parser. Pure.
+"""Numbers in texts, many at once, read and written: by JSON's own grammar and its C parser. Pure.
 
 One call per text would cost ten times as much. The readers of cells and of answers have further rules of
 their own beside.
@@ -16,6 +16,11 @@ def integers(texts: Sequence[str]) -> list[int] | None:
     """Read all as whole numbers of any size; None where one is not written as JSON writes it."""
     joined = ",".join(texts).encode()
     return None if joined.translate(None, b"0123456789-,") else read_integers(joined, len(texts))
+
+
+def written(values: Sequence[int]) -> list[str]:
+    """Write whole numbers of any size."""
+    return msgspec.json.encode(values)[1:-1].decode().split(",") if values else []
 
 
 def numbers(texts: Sequence[str]) -> list[float] | None:

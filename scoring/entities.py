@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from contract.features import SLICE
+from contract.columns import SLICE
 from contract.wire import nests_within
 from errors import InvalidRequest, TooLarge
 

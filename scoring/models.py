@@ -25,7 +25,7 @@ from scoring.dialects import Options, SentColumn, dialect_of
 from scoring.endpoint import Endpoint
 from scoring.identity import identity_of
 from scoring.retries import Sender
-from scoring.rows import Payload, RowRefused, RowScorer, Scored
+from scoring.rows import Payload, RowRefused, RowScorer
 from scoring.scores import scores_of
 from scoring.seen import Observer
 from settings import ModelSettings, Settings, settings
@@ -243,8 +243,7 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
         return payload_of(given, prefix, encoder)
 
     def send(encoder: Encoder, rows: Sequence[Row], deadline: Deadline) -> list[Scores | RowRefused]:
-        results = scorer.score(rows, payload(encoder), deadline, telemetry.request_id())
-        return [dict(zip(r.names, r.values, strict=True)) if isinstance(r, Scored) else r for r in results]
+        return scorer.score(rows, payload(encoder), deadline, telemetry.request_id())
 
     if given.contract:
         observers()[name] = _observer(name, given)

@@ -12,11 +12,10 @@ scoring is taken to be free of side effects (statement 36 of facts/azureml.md).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-
-import msgspec
+from itertools import repeat
 
 from errors import Failure, Silence, Throttled
 from scoring.cases import Action, Case
@@ -36,14 +35,8 @@ BAD_ROWS_SOUGHT = 20
 TOO_LARGE = 413
 
 
-class Scored(msgspec.Struct, frozen=True, gc=False):
-    """A row's results: the answer's columns, the same object for all rows of a parcel, and its values.
-
-    The garbage collector need not look at so many: nothing refers to one but the call.
-    """
-
-    names: tuple[str, ...]
-    values: tuple[object, ...]
+type Scored = Mapping[str, object]
+"""A row's results: the answer's columns and its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +210,12 @@ class _Search:
         self._todo.extendleft(reversed(pieces))
 
     def _submit(self, piece: _Piece, body: bytes) -> None:
-        parcel = self._parcel(self._rows[piece.start : piece.stop], body, piece.met, piece.allowance)
-        self._sent[self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)] = piece
+        rows = list(self._rows[piece.start : piece.stop])
+        parcel = self._parcel(rows, body, piece.met, piece.allowance)
+        sent = self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)
+        # What has sent it refers to itself and stays until the garbage collector comes; the rows need not.
+        sent.add_done_callback(lambda _: rows.clear())
+        self._sent[sent] = piece
 
     def _parcel(
         self, rows: Sequence[Row], body: bytes, met: tuple[Case, ...], allowance: Allowance
@@ -259,7 +256,7 @@ class _Search:
 
     def _keep(self, piece: _Piece, results: Results) -> None:
         names = results.names
-        self._results[piece.start : piece.stop] = [Scored(names, values) for values in results.rows]
+        self._results[piece.start : piece.stop] = map(dict, map(zip, repeat(names), results.rows))
         self._evidence.scored(len(piece))
         self._scorer.remember(self._payload.columns, self._rows[piece.start])
 

@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from contract import values
+from contract import numerals, values
 from contract.contract import is_reserved
 from contract.values import Value
 from scoring.dialects import AnswerUnusable, Results, Row, SentColumn
@@ -58,9 +58,10 @@ def scores_of(
     """
     table = _columns(_positions_named(results, outputs))
     sent = {column.name: at for at, column in enumerate(columns)}
-    for name in table.keys() & sent.keys():
-        at = sent[name]
-        _refuse_reordered(columns[at], [row[at] for row in rows], table[name])
+    if echoes := table.keys() & sent.keys():
+        columns_sent = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        for at in (sent[name] for name in echoes):
+            _refuse_reordered(columns[at], columns_sent[at], table[columns[at].name])
     chosen = _chosen(table, sent, outputs)
     names = _property_names(tuple(chosen), prefix, taken)
     cleaned = [_cleaned(column, decimals) for column in chosen.values()]
@@ -116,13 +117,15 @@ def _property_names(names: Sequence[str], prefix: str, taken: Collection[str]) -
     return properties
 
 
-def _refuse_reordered(column: SentColumn, sent: Sequence[Value | None], echoed: Column) -> None:
+def _refuse_reordered(column: SentColumn, sent: tuple[Value | None, ...], echoed: Column) -> None:
     """Compare an echoed column with what was sent, where its kind allows it.
 
     A column with any value of another kind is no echo but something derived (a category's code, a scaled
     number), and tells nothing. Rows that were sent null tell nothing either: services fill them.
     """
-    if list(sent) == list(echoed) or (column.type == "integer" and list(map(str, sent)) == list(echoed)):
+    if column.type in ("number", "boolean") or sent == echoed:
+        return
+    if column.type == "integer" and _as_texts(sent) == list(echoed):
         return
     told = [(s, e) for s, e in zip(sent, echoed, strict=True) if s is not None]
     same = _comparison(column, told)
@@ -137,6 +140,12 @@ def _refuse_reordered(column: SentColumn, sent: Sequence[Value | None], echoed: 
     )
 
 
+def _as_texts(sent: Column) -> Sequence[object]:
+    if set(map(type, sent)) == {int}:
+        return numerals.written(sent)  # type: ignore[arg-type]  # just seen: whole numbers
+    return list(map(str, sent))
+
+
 def _comparison(
     column: SentColumn, told: Iterable[tuple[Value, object]]
 ) -> Callable[[Value, object], bool | None] | None:
@@ -148,8 +157,6 @@ def _comparison(
             return _same_integer
         case "date" | "datetime":
             return _same_moment
-        case "number" | "boolean":
-            return None
     kinds = {type(value) for value, _ in told}
     if kinds == {int}:
         return _same_integer

@@ -20,6 +20,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import msgspec
 
@@ -201,20 +202,20 @@ def _output(outputs: Mapping[str, object], output_name: str) -> object:
 
 
 def _of_list(items: list[object]) -> Results:
-    objects = sum(isinstance(item, dict) for item in items)
-    if not objects:
+    kinds = set(map(type, items))
+    if dict not in kinds:
         return Results((PREDICTION,), [(item,) for item in items])
-    if objects != len(items):
+    if kinds != {dict}:
         raise AnswerUnusable("some results are objects and some are not")
-    return _of_objects(items)  # type: ignore[arg-type]  # all are objects, just counted
+    return _of_objects(items)  # type: ignore[arg-type]  # all are objects, just seen
 
 
 def _of_objects(items: Sequence[dict[str, object]]) -> Results:
     """Read objects, whose keys need not come in one order; a key that one of them lacks is null there."""
     names = tuple(items[0])
-    if all(len(item) == len(names) for item in items):
+    if len(names) > 1 and set(map(len, items)) == {len(names)}:
         try:
-            return Results(names, [tuple([item[name] for name in names]) for item in items])
+            return Results(names, list(map(itemgetter(*names), items)))
         except KeyError:
             pass
     names = tuple(dict.fromkeys(name for item in items for name in item))

@@ -1,6 +1,8 @@
 """What the requests of several dialects share: rows written as records or as a frame."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import starmap
 
 import msgspec
 
@@ -12,10 +14,22 @@ def encoded(body: object) -> bytes:
     return msgspec.json.encode(body)
 
 
-def records(columns: Sequence[SentColumn], rows: Sequence[Row]) -> list[dict[str, object]]:
+def records(columns: Sequence[SentColumn], rows: Sequence[Row]) -> list[object]:
     """Write rows as objects; a null is there as null, so every object has every column."""
-    names = [column.name for column in columns]
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return list(starmap(_record(tuple(column.name for column in columns)), rows))
+
+
+@lru_cache(maxsize=64)
+def _record(names: tuple[str, ...]) -> Callable[..., object]:
+    """Give what makes an object of a row's values.
+
+    A struct is made and written three times as fast as a dict, but not every name can be one of its fields.
+    """
+    fields = {f"f{at}": name for at, name in enumerate(names)}
+    try:
+        return msgspec.defstruct("Record", fields, rename=fields, gc=False)
+    except ValueError:
+        return lambda *values: dict(zip(names, values, strict=True))
 
 
 def frame(columns: Sequence[SentColumn], rows: Sequence[Row]) -> dict[str, object]:

@@ -21,6 +21,8 @@ ports; `parameters` are its GlobalParameters, sent as texts.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from contract import numerals
+from contract.columns import SLICE
 from contract.values import Value
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded
@@ -49,10 +51,13 @@ DIALECT: Maker = Classic
 
 def cells(columns: Sequence[SentColumn], rows: Sequence[Row]) -> list[tuple[str | None, ...]]:
     """Write rows as strings, in the form above; column by column, as this is most of a request's work."""
-    if not rows or not columns:
+    if not columns:
         return [()] * len(rows)
-    written = map(_written, columns, zip(*rows, strict=True))
-    return list(zip(*written, strict=True))
+    written: list[tuple[str | None, ...]] = []
+    for start in range(0, len(rows), SLICE):
+        of_slice = zip(*rows[start : start + SLICE], strict=True)
+        written += zip(*map(_written, columns, of_slice), strict=True)
+    return written
 
 
 def global_parameters(options: Options) -> dict[str, str | None]:
@@ -64,20 +69,19 @@ def global_parameters(options: Options) -> dict[str, str | None]:
 
 
 def _written(column: SentColumn, values: Sequence[Value | None]) -> Sequence[str | None]:
-    words = {True: "True", False: "False"} if column.spelling == "True" else {True: "true", False: "false"}
-    write: Mapping[type, Callable[[Any], str]] = {bool: words.__getitem__, int: str, float: str}
-    kinds = set(map(type, values)) - {type(None)}
-    if len(kinds) != 1:
-        return [
-            write[type(value)](value) if type(value) in write else value  # type: ignore[misc]  # text or null
-            for value in values
-        ]
-    kind = kinds.pop()
-    if kind is str:
+    kinds = set(map(type, values))
+    if kinds <= {str, type(None)}:
         return values  # type: ignore[return-value]  # just seen: texts and nulls
-    if None in values:
-        return [None if value is None else write[kind](value) for value in values]
-    return (kind is float and _floats(values)) or list(map(write[kind], values))  # type: ignore[arg-type]  # just seen: floats
+    if type(None) in kinds:
+        following = iter(_written(column, [value for value in values if value is not None]))
+        return [None if value is None else next(following) for value in values]
+    words = {True: "True", False: "False"} if column.spelling == "True" else {True: "true", False: "false"}
+    write: Mapping[type, Callable[[Any], str]] = {bool: words.__getitem__, int: str, float: str, str: str}
+    if len(kinds) > 1:
+        return [write[type(value)](value) for value in values]
+    (kind,) = kinds
+    at_once = _AT_ONCE[kind](values) if kind in _AT_ONCE else None
+    return at_once if at_once is not None else list(map(write[kind], values))
 
 
 def _floats(values: Sequence[float]) -> list[str] | None:
@@ -87,3 +91,6 @@ def _floats(values: Sequence[float]) -> list[str] | None:
     texts = encoded(values)
     # Shortest digits are shortest digits; but small numbers get exponents at different sizes.
     return None if b"e" in texts or b"0.0000" in texts else texts[1:-1].decode().split(",")
+
+
+_AT_ONCE: Mapping[type, Callable[[Any], list[str] | None]] = {int: numerals.written, float: _floats}

@@ -14,10 +14,10 @@ Deviation. For anything else typed, use the table form with details=true.
 from collections.abc import Sequence
 
 from scoring.dialects.answers import ReadsAllShapes
-from scoring.dialects.bodies import encoded
+from scoring.dialects.bodies import encoded, records
 from scoring.dialects.classic import cells, global_parameters
 from scoring.dialects.protocol import AnswerUnusable, Maker, Results, Row, SentColumn
-from scoring.dialects.table import number
+from scoring.dialects.table import read_column
 
 NUMBERS = ("Scored Probabilities", "Scored Label Mean", "Scored Label Standard Deviation")
 
@@ -27,11 +27,9 @@ class ClassicSwagger(ReadsAllShapes):
 
     def request(self, columns: Sequence[SentColumn], rows: Sequence[Row]) -> bytes:
         """Write rows as objects of strings."""
-        names = [column.name for column in columns]
-        records = [dict(zip(names, row, strict=True)) for row in cells(columns, rows)]
         return encoded(
             {
-                "Inputs": {self.options.input_name or "input1": records},
+                "Inputs": {self.options.input_name or "input1": records(columns, cells(columns, rows))},
                 "GlobalParameters": global_parameters(self.options),
             }
         )
@@ -39,12 +37,12 @@ class ClassicSwagger(ReadsAllShapes):
     def results(self, answer: object, row_count: int) -> Results:
         """Read objects of strings; Studio's own number columns become numbers."""
         names, rows = super().results(answer, row_count)
-        readers = [_number if name.startswith(NUMBERS) else None for name in names]
-        if not rows or not any(readers):
+        numbers = [name.startswith(NUMBERS) for name in names]
+        if not rows or not any(numbers):
             return Results(names, rows)
         columns = [
-            [read(cell) for cell in column] if read else column
-            for read, column in zip(readers, zip(*rows, strict=True), strict=True)
+            _numbers(column) if is_number else column
+            for is_number, column in zip(numbers, zip(*rows, strict=True), strict=True)
         ]
         return Results(names, list(zip(*columns, strict=True)))
 
@@ -52,10 +50,8 @@ class ClassicSwagger(ReadsAllShapes):
 DIALECT: Maker = ClassicSwagger
 
 
-def _number(cell: object) -> object:
-    if not isinstance(cell, str):
-        return cell
+def _numbers(cells: Sequence[object]) -> Sequence[object]:
     try:
-        return number(cell) if cell else None
+        return read_column(cells, "Double")
     except ValueError:
         raise AnswerUnusable("a column of scored numbers holds what is no number") from None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 from contract import numerals
+from contract.columns import SLICE
 from scoring.dialects.protocol import AnswerUnusable, Results
 
 type Reader = Callable[[str], object]
@@ -55,6 +56,24 @@ def read_table(answer: Mapping[str, Mapping[str, object]]) -> Results:
     return Results(("prediction",), [(list(row),) for row in typed])
 
 
+def read_column(cells: Sequence[object], kind: str) -> Sequence[object]:
+    """Read a column of a declared type: at once where JSON's own grammar fits all its cells, else one by one.
+
+    Raises:
+        ValueError: a text that is not of the type.
+    """
+    read = _READERS.get(kind, str)
+    kinds = set(map(type, cells))
+    if kinds <= {str, type(None)}:
+        has_empty = type(None) in kinds or "" in cells
+        texts: Sequence[str] = [cell for cell in cells if cell] if has_empty else cells  # type: ignore[assignment, misc]  # just seen: texts
+        told = _AT_ONCE[read](texts) if texts else ()
+        if told is not None:
+            following = iter(told)
+            return [next(following) if cell else None for cell in cells] if has_empty else told
+    return [_cell(cell, read) for cell in cells]
+
+
 def number(cell: str) -> float | None:
     """Read a number cell; None where it is NaN or infinite.
 
@@ -77,30 +96,20 @@ def _list(part: object, name: str) -> list[object]:
 def _typed(
     rows: Sequence[Sequence[object]], labels: Sequence[str], types: Sequence[object]
 ) -> list[tuple[object, ...]]:
-    if not rows:
-        return []
-    columns = []
-    for label, kind, column in zip(labels, types, zip(*rows, strict=True), strict=True):
-        try:
-            columns.append(_column(column, kind if isinstance(kind, str) else ""))
-        except ValueError:
-            raise AnswerUnusable(
-                f"column {label} of the table is declared {kind} and holds other cells"
-            ) from None
-    return list(zip(*columns, strict=True))
-
-
-def _column(cells: Sequence[object], kind: str) -> Sequence[object]:
-    """Read a column: at once where JSON's own grammar fits all its cells, else cell by cell."""
-    read = _READERS.get(kind, str)
-    kinds = set(map(type, cells))
-    texts: Sequence[str] = [cell for cell in cells if cell] if None in cells or "" in cells else cells  # type: ignore[assignment, misc]  # of other kinds none is read
-    if kinds <= {str, type(None)}:
-        told = _AT_ONCE[read](texts) if texts else ()
-        if told is not None:
-            following = iter(told)
-            return told if texts is cells else [next(following) if cell else None for cell in cells]
-    return [_cell(cell, read) for cell in cells]
+    typed: list[tuple[object, ...]] = []
+    for start in range(0, len(rows), SLICE):
+        columns = []
+        for label, kind, cells in zip(
+            labels, types, zip(*rows[start : start + SLICE], strict=True), strict=True
+        ):
+            try:
+                columns.append(read_column(cells, kind if isinstance(kind, str) else ""))
+            except ValueError:
+                raise AnswerUnusable(
+                    f"column {label} of the table is declared {kind} and holds other cells"
+                ) from None
+        typed += zip(*columns, strict=True)
+    return typed
 
 
 def _numbers(cells: Sequence[str]) -> list[float] | None:

@@ -62,7 +62,7 @@ def rows(count: int) -> list[Row]:
 
 
 def right(number: int) -> Scored:
-    return Scored(("prediction",), (f"score of {number}",))
+    return {"prediction": f"score of {number}"}
 
 
 def model_service(visit: Visit) -> None:

@@ -98,10 +98,7 @@ class Road:
         self, encoder: Encoder, rows: Sequence[Row], deadline: Deadline
     ) -> list[batch.Scores | RowRefused]:
         del encoder  # there is one
-        return [
-            row if isinstance(row, RowRefused) else dict(zip(row.names, row.values, strict=True))
-            for row in self._rows.score(rows, self._payload, deadline)
-        ]
+        return self._rows.score(rows, self._payload, deadline)
 
 
 class WatchedWire:

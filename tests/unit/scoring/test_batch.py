@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.columns import SLICE
 from contract.contract import Column, Contract
-from contract.features import SLICE, Encoder, Row
+from contract.features import Encoder, Row
 from errors import EntitiesDoNotFit, EntitiesRefused, InvalidRequest, ServiceDown, TooLarge
 from scoring.batch import Model, Scores, score
 from scoring.contracts import Adopted

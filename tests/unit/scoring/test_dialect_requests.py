@@ -3,15 +3,17 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import scoring.dialects
 import settings
+from contract.columns import SLICE
 from scoring.dialects import Options, Row, SentColumn, dialect_of
+from scoring.dialects.classic import cells
 
 COLUMNS = (
     SentColumn("Age", "integer"),
@@ -196,3 +198,52 @@ def test_any_row_is_strict_json_in_which_no_digit_is_lost(dialect: str, rows: li
     for value in (value for row in rows for value in row):
         if isinstance(value, int) and not isinstance(value, bool):
             assert str(value) in text
+
+
+WRITTEN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "a,b", "1", "true"]),
+)
+
+
+@given(
+    st.lists(WRITTEN, max_size=6)
+    | st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), max_size=6)
+    | st.lists(st.integers() | st.none(), max_size=6)
+    | st.lists(st.booleans() | st.none(), max_size=6),
+    st.sampled_from(["", "True"]),
+)
+@example([1e16, 0.0001], "")
+@example([1e-05, None], "")
+@example([-0.0, 0.5], "")
+def test_a_classic_column_at_once_is_written_as_its_values_one_by_one(
+    values: list[Any], spelling: str
+) -> None:
+    told = cells([SentColumn("x", spelling=spelling)], [[value] for value in values])
+    assert told == [(as_text(value, spelling),) for value in values]
+
+
+def as_text(value: Any, spelling: str) -> str | None:
+    if isinstance(value, bool):
+        return str(value) if spelling else str(value).lower()
+    return value if value is None else str(value)
+
+
+def test_rows_of_many_slices_keep_their_order() -> None:
+    count = 2 * SLICE + 3
+    told = cells([SentColumn("x"), SentColumn("y")], [[number, f"of {number}"] for number in range(count)])
+    assert told == [(str(number), f"of {number}") for number in range(count)]
+    assert cells([], [[]] * count) == [()] * count
+    assert cells([SentColumn("x")], []) == []
+
+
+@pytest.mark.parametrize("dialect", ["designer", "automl", "automl-v1", "classic-swagger"])
+@pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "line\nbreak", "Ærlig", "", "f0", "__init__"])
+def test_records_have_the_names_of_their_columns_whatever_those_are(dialect: str, name: str) -> None:
+    columns = [SentColumn("before"), SentColumn(name), SentColumn("f1")]
+    body = json.loads(dialect_of(dialect, Options(input_name="in")).request(columns, [["a", None, "c"]]))
+    (record,) = (body.get("Inputs") or body)["in"]
+    assert list(record.items()) == [("before", "a"), (name, None), ("f1", "c")]

@@ -55,7 +55,7 @@ def score(scorer: RowScorer, count: int | list[Row], seconds: float = 60.0) -> l
 
 
 def right(number: int) -> Scored:
-    return Scored(("prediction",), (f"score of {number}",))
+    return {"prediction": f"score of {number}"}
 
 
 def sizes(wire: ScriptedWire) -> list[int]:
@@ -103,7 +103,7 @@ def test_no_body_is_larger_than_batch_bytes_and_a_row_too_large_alone_is_that_ro
     assert refused.status == 413
     assert "over 1000 (batch_bytes)" in refused.message
     del sent[77]
-    assert [result.values for result in found if isinstance(result, Scored)] == [
+    assert [tuple(result.values()) for result in found if isinstance(result, dict)] == [
         (f"score of {row[0]}",) for row in sent
     ]
 
@@ -244,7 +244,7 @@ def test_whichever_rows_are_bad_no_good_row_is_refused_or_the_call_fails_whole(
         assert isinstance(error, ServiceDown) == (outcome.status == 502)
     else:
         assert [isinstance(result, RowRefused) for result in found] == [n in bad for n in range(count)]
-        assert [r for r in found if isinstance(r, Scored)] == [right(n) for n in range(count) if n not in bad]
+        assert [r for r in found if isinstance(r, dict)] == [right(n) for n in range(count) if n not in bad]
     finally:
         one.close()
     retries = 2 if outcome.status == 502 else 1 if outcome.status == 424 else 0
@@ -293,7 +293,7 @@ def test_more_bad_rows_than_are_sought_are_reported_in_groups(scorer_of: Scorers
     found = score(scorer_of(wire), 1000)
     assert len(wire.bodies) <= 1 + 4 + 2 * BAD_ROWS_SOUGHT * log2(1000)
     assert all(isinstance(found[number], RowRefused) for number in bad)
-    assert all(result == right(n) for n, result in enumerate(found) if isinstance(result, Scored))
+    assert all(result == right(n) for n, result in enumerate(found) if isinstance(result, dict))
     told = [r.message for r in found if isinstance(r, RowRefused) and "not told apart" in r.message]
     assert told
 
@@ -517,7 +517,7 @@ def test_columns_and_rows_of_the_payload_reach_its_reader(scorer_of: Scorers) ->
 
     plan = Payload(X, payload().write, read)
     found = scorer_of(ScriptedWire(scores)).score([[3], [4]], plan, Deadline.after(5))
-    assert found == [Scored(("twice",), (6,)), Scored(("twice",), (8,))]
+    assert found == [{"twice": 6}, {"twice": 8}]
 
 
 @pytest.mark.parametrize("request_id", ["", "Kari Nordmann", "a" * 41, "b" * 40, "0f6a-call"])

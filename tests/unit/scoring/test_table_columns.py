@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scoring.dialects import table
+from contract.columns import SLICE
+from scoring.dialects import AnswerUnusable, table
 
 CELLS = st.one_of(
     st.none(),
@@ -19,7 +20,7 @@ CELLS = st.one_of(
 
 def read(cells: list[object], kind: str) -> str:
     try:
-        return repr(list(table._column(cells, kind)))
+        return repr(list(table.read_column(cells, kind)))
     except ValueError:
         return "no such cells"
 
@@ -38,3 +39,13 @@ def test_a_column_at_once_gives_what_its_cells_give_one_by_one(cells: list[objec
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "_AT_ONCE", dict.fromkeys(table._AT_ONCE, lambda _: None))
         assert at_once == read(cells, kind)
+
+
+def test_a_table_of_many_slices_keeps_its_order_and_every_cell_is_judged() -> None:
+    count = 2 * SLICE + 3
+    rows = [[str(number), f"of {number}"] for number in range(count)]
+    value = {"ColumnNames": ["n", "t"], "ColumnTypes": ["Int32", "String"], "Values": rows}
+    assert table.read_table({"value": value}).rows == [(number, f"of {number}") for number in range(count)]
+    rows[-1][0] = "x"
+    with pytest.raises(AnswerUnusable, match="column n of the table is declared Int32"):
+        table.read_table({"value": value})
