@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 
 from errors import Failure
 
@@ -50,22 +50,9 @@ class Span:
     name: str
     attributes: tuple[str, ...] = ()
 
-    @contextmanager
-    def open(self, **attributes: str | int | bool) -> Iterator[trace.Span]:
+    def open(self, **attributes: str | int | bool) -> "_Open":
         """Measure what the block does; a failure marks the span with its kind and passes on."""
-        start()
-        with _tracer.start_as_current_span(
-            self.name,
-            attributes=attributes,
-            # Both would write the exception's text and stack trace: either may hold what nobody foresaw.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield span
-            except Exception as error:
-                span.set_status(trace.Status(trace.StatusCode.ERROR, kind_of(error)))
-                raise
+        return _Open(self.name, attributes)
 
     def __call__[**P, T](self, work: Callable[P, T]) -> Callable[P, T]:
         """Decorate a function whose every call is such a step."""
@@ -76,6 +63,34 @@ class Span:
                 return work(*args, **given)
 
         return measured
+
+
+class _Open:
+    """A span around a block: what `start_as_current_span` does, less two generators at every step."""
+
+    __slots__ = ("_attributes", "_name", "_span", "_token")
+
+    def __init__(self, name: str, attributes: dict[str, str | int | bool]) -> None:
+        self._name = name
+        self._attributes = attributes
+
+    def __enter__(self) -> trace.Span:
+        start()
+        self._span = _tracer.start_span(
+            self._name,
+            attributes=self._attributes,
+            # Both would write the exception's text and stack trace: either may hold what nobody foresaw.
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception):
+            self._span.set_status(trace.Status(trace.StatusCode.ERROR, kind_of(error)))
+        context.detach(self._token)
+        self._span.end()
 
 
 @dataclass(frozen=True)
@@ -197,10 +212,10 @@ def request_id() -> str:
 
 def carried[**P, T](work: Callable[P, T]) -> Callable[P, T]:
     """Let work on another thread belong to the span and the request of this one."""
-    context = copy_context()
+    copied = copy_context()
 
     def within(*args: P.args, **given: P.kwargs) -> T:
-        return context.run(work, *args, **given)
+        return copied.run(work, *args, **given)
 
     return within
 

@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from email.utils import formatdate
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3
+from urllib3.connectionpool import ConnectionPool
 
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import BadAnswer, Fault, SettingsWrong, requests_fault
@@ -41,6 +43,24 @@ class _Session(requests.Session):
         """Never: the key must not leave for another address."""
         del resp
         return None
+
+
+class _OneService(WatchedAdapter):
+    """The transport to one web service, whose pool is looked up once: url and trust are those of settings."""
+
+    _pool: ConnectionPool | None = None
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
+        """See HTTPAdapter."""
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = super().get_connection_with_tls_context(*args, **options)
+        return pool
+
+    def close(self) -> None:
+        """See HTTPAdapter."""
+        self._pool = None
+        super().close()
 
 
 class Endpoint:
@@ -75,6 +95,7 @@ class Endpoint:
         self._session = _session(settings)
         self._verify = settings.verify_tls and trusted_roots()
         self._template = self._prepared(model)
+        self._query_values = [value for _, value in parse_qsl(urlsplit(settings.url).query)]
         if not settings.verify_tls:
             # Said at the start and by name (settings.py), rather than by a warning at every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -168,8 +189,7 @@ class Endpoint:
 
     def _secrets(self, request: requests.PreparedRequest) -> list[str]:
         """Give what must not come back: our key or token, and what the query of the url may hold."""
-        values = [value for _, value in parse_qsl(urlsplit(self._settings.url).query)]
-        return [request.headers.get("Authorization", "").removeprefix("Bearer "), *values]
+        return [request.headers.get("Authorization", "").removeprefix("Bearer "), *self._query_values]
 
     def _too_large_head(self) -> BadAnswer:
         return BadAnswer(
@@ -178,9 +198,10 @@ class Endpoint:
         )
 
     def _read(self, response: requests.Response) -> Reply:
-        if sum(len(name) + len(value) for name, value in response.headers.items()) > self._header_bytes:
-            raise self._too_large_head()
         raw: urllib3.response.BaseHTTPResponse = response.raw
+        headers = {name.lower(): value for name, value in raw.headers.itermerged()}
+        if sum(map(len, headers)) + sum(map(len, headers.values())) > self._header_bytes:
+            raise self._too_large_head()
         limit = self._answer_bytes if response.status_code == 200 else ERROR_BYTES
         parts: list[bytes] = []
         size = 0
@@ -189,7 +210,6 @@ class Endpoint:
             size += len(part)
             if size > limit:
                 break
-        headers = {name.lower(): value for name, value in response.headers.items()}
         if "retry-after" in headers:
             headers.setdefault("date", formatdate(usegmt=True))
         body = _inflated(b"".join(parts), headers.get("content-encoding", ""), limit)
@@ -224,7 +244,7 @@ def _session(settings: ModelSettings) -> _Session:
     session.trust_env = False
     # Cookies could only tie us to one instance of the service.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = WatchedAdapter(pool_connections=1, pool_maxsize=settings.in_flight, max_retries=0)
+    adapter = _OneService(pool_connections=1, pool_maxsize=settings.in_flight, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -166,6 +166,12 @@ class Sender:
             met.append(sent.verdict.case)
             return sent._replace(met=tuple(met))
 
+        with measured.sub_batch(self._wire.model, parcel.rows):
+            first = attempt()
+            # Nearly every parcel ends here: a loop is made only where there is something to go round.
+            return self._retried(first, attempt, parcel, call) if _again(first) else first
+
+    def _retried(self, first: Sent, attempt: Callable[[], Sent], parcel: Parcel, call: Call) -> Sent:
         def wait(state: RetryCallState) -> float:
             return wait_s(_verdict(state), state.attempt_number, self._chance)
 
@@ -175,14 +181,14 @@ class Sender:
             return late or tired or call.over.is_set() or not parcel.allowance.spend()
 
         retrying = Retrying(
-            retry=retry_if_result(lambda sent: sent.verdict.action is Action.RETRY),
+            retry=retry_if_result(_again),
             wait=wait,
             stop=stop,
             sleep=lambda seconds: self._rest(seconds, call.over),
             retry_error_callback=_sent,
         )
-        with measured.sub_batch(self._wire.model, parcel.rows):
-            return retrying(attempt)
+        done = [first]
+        return retrying(lambda: done.pop() if done else attempt())
 
     def close(self) -> None:
         """Let go of the connections kept."""
@@ -248,6 +254,10 @@ class Sender:
 
     def _bad(self, error: AnswerUnusable) -> BadAnswer:
         return BadAnswer(f"{self.whom}: {error}. Check dialect, input_name and output_name of the model.")
+
+
+def _again(sent: Sent) -> bool:
+    return sent.verdict.action is Action.RETRY
 
 
 def _verdict(state: RetryCallState) -> Verdict:

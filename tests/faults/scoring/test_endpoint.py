@@ -278,6 +278,22 @@ def test_a_connection_is_used_again(post: Post) -> None:
         endpoint.close()
 
 
+def test_a_closed_endpoint_that_is_asked_again_connects_anew() -> None:
+    with Rogue(answer(200, b"[]")) as server:
+        settings = model_settings(server)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        for number in range(2):
+            reply = endpoint.post(b"[]", Deadline.after(5), f"request-{number}")
+            assert reply == Reply(200, post_headers(2), b"[]")
+            endpoint.close()
+        assert server.connections == 2
+
+
+def test_a_header_that_comes_twice_is_one_of_both_values(post: Post) -> None:
+    with Rogue(raw(b"HTTP/1.1 200 OK\r\nx-two: a\r\nContent-Length: 2\r\nX-Two: b\r\n\r\n[]")) as server:
+        assert post(server) == Reply(200, {"x-two": "a, b", "content-length": "2"}, b"[]")
+
+
 def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutoff, "LONGEST_IDLE_S", 0.0)
     with Rogue(answer(200, b"[]")) as server:
