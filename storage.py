@@ -29,7 +29,7 @@ EXPORT_QUEUE = "training-exports"
 JSON = "application/json"
 
 # One staged block; memory while uploading is about this times (UPLOADS_AT_ONCE + 1) (facts/functions.md §5).
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 8 * 1024 * 1024
 UPLOADS_AT_ONCE = 4
 
 
