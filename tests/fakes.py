@@ -79,9 +79,9 @@ class MemoryContainer:
                 raise StorageDown(f"Storage refused to overwrite {name}: it is leased by another.")
             return self._store(name, data, content_type)
 
-    def stage(self, name: str, block_id: str, data: bytes) -> None:
+    def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
         with self._lock:
-            self.blocks.setdefault(name, {})[block_id] = data
+            self.blocks.setdefault(name, {})[block_id] = bytes(data)
 
     def commit(self, name: str, block_ids: Sequence[str], content_type: str, md5: bytes) -> str | None:
         with self._lock:

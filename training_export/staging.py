@@ -3,8 +3,8 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED as FIRST
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -15,8 +15,8 @@ from storage import BLOCK_BYTES, UPLOADS_AT_ONCE, Container
 class Staging:
     """One blob in the making: cut into blocks, hashed and uploaded by threads in passing.
 
-    Memory is bounded, however slow storage is: UPLOADS_AT_ONCE blocks under way and the one being filled.
-    What is not committed is never seen by anybody, and storage drops it after a week.
+    Memory is that of UPLOADS_AT_ONCE blocks under way and the one being filled, however large the blob is and
+    however slow storage. What is not committed is never seen by anybody, and storage drops it after a week.
     """
 
     def __init__(self, container: Container, name: str, token: str) -> None:
@@ -27,14 +27,14 @@ class Staging:
         self._token = token
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._filling: list[memoryview] = []
-        self._room = BLOCK_BYTES
+        # Filled in turn, each again once it is hashed and uploaded.
+        self._buffers = [_Buffer() for _ in range(UPLOADS_AT_ONCE + 1)]
         self._blocks: list[str] = []
+        self._filled = 0
         self._threads = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="staging")
-        self._under_way: set[Future[None]] = set()
         # A thread of its own: hashing leaves the interpreter to whoever reads the data meanwhile.
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="hashing")
-        self._hashing: Future[None] = self._hasher.submit(self._hash, b"")
+        self._hashing: Future[None] = self._hasher.submit(self._hash, memoryview(b""))
 
     @property
     def sha256(self) -> str:
@@ -70,47 +70,66 @@ class Staging:
         self.size += len(data)
         rest = memoryview(data)
         while rest:
-            part = rest[: self._room]
-            self._filling.append(part)
-            self._room -= len(part)
+            room = self._room()
+            part = rest[: len(room)]
+            room[: len(part)] = part
+            self._filled += len(part)
             rest = rest[len(part) :]
-            if not self._room:
+            if len(part) == len(room):
                 self._upload()
 
     @telemetry.COMMIT
     def commit(self, content_type: str) -> str | None:
         """Make the staged bytes the blob, where there is none; None where there is one."""
-        if self._filling:
+        if self._filled:
             self._upload()
-        self._settle(wait(self._under_way).done)
+        for buffer in self._buffers:
+            buffer.settle()
         return self._container.commit(self._name, self._blocks, content_type, self.md5)
 
-    def _upload(self) -> None:
-        # First the place, then the copy: a block that waits is not held twice.
-        while len(self._under_way) >= UPLOADS_AT_ONCE:
-            self._settle(wait(self._under_way, return_when=FIRST).done)
-        self._hashing.result()
-        block = b"".join(self._filling)
-        self._filling.clear()
-        self._room = BLOCK_BYTES
-        block_id = base64.b64encode(f"{self._token}-{len(self._blocks):06d}".encode()).decode()
-        self._blocks.append(block_id)
-        self._hashing = self._hasher.submit(self._hash, block)
-        self._under_way.add(self._threads.submit(self._container.stage, self._name, block_id, block))
+    @property
+    def _buffer(self) -> "_Buffer":
+        return self._buffers[len(self._blocks) % len(self._buffers)]
 
-    def _hash(self, block: bytes) -> None:
+    def _room(self) -> memoryview:
+        """Give what is left of the block that is being filled, once its buffer is free."""
+        if not self._filled:
+            self._buffer.settle()
+        return self._buffer.data[self._filled :]
+
+    def _upload(self) -> None:
+        buffer, block = self._buffer, self._buffer.data[: self._filled]
+        block_id = base64.b64encode(f"{self._token}-{len(self._blocks):06d}".encode()).decode()
+        self._hashing = self._hasher.submit(self._hash, block)
+        upload = self._threads.submit(self._container.stage, self._name, block_id, block)
+        buffer.used_by = [self._hashing, upload]
+        self._blocks.append(block_id)
+        self._filled = 0
+
+    def _hash(self, block: memoryview) -> None:
         self._sha256.update(block)
         self._md5.update(block)
 
     def _of_all(self, hashed: "hashlib._Hash") -> "hashlib._Hash":
         """Give the hash of the blocks with what is still being filled."""
-        self._hashing.result()
+        self._hashing.result()  # the last one: it takes one after the other
         whole = hashed.copy()
-        for part in self._filling:
-            whole.update(part)
+        whole.update(self._buffer.data[: self._filled])
         return whole
 
-    def _settle(self, done: Iterable[Future[None]]) -> None:
-        self._under_way -= set(done)
-        for upload in done:
-            upload.result()
+
+class _Buffer:
+    """Memory for one block, and what is still reading it."""
+
+    def __init__(self) -> None:
+        self.used_by: list[Future[None]] = []
+
+    @cached_property
+    def data(self) -> memoryview:
+        """The memory, taken when it is first needed."""
+        return memoryview(bytearray(BLOCK_BYTES))
+
+    def settle(self) -> None:
+        """Wait until it is free. Raises what its upload did."""
+        while self.used_by:
+            self.used_by.pop().result()

@@ -52,7 +52,7 @@ class Slow(MemoryContainer):
         self.at_once = self.most_at_once = 0
         self.counting = threading.Lock()
 
-    def stage(self, name: str, block_id: str, data: bytes) -> None:
+    def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
         with self.counting:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
@@ -75,12 +75,34 @@ def test_memory_is_bounded_when_storage_is_slower_than_the_node() -> None:
     assert peak < (UPLOADS_AT_ONCE + 2) * BLOCK
 
 
+@pytest.mark.fault(47)
+def test_a_block_is_not_filled_anew_before_storage_has_it() -> None:
+    class Late(MemoryContainer):
+        def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
+            written.wait(timeout=30)
+            super().stage(name, block_id, data)
+
+    container, written = Late(), threading.Event()
+    parts = [bytes([number]) * BLOCK for number in range(3 * UPLOADS_AT_ONCE)]
+    with Staging(container, "a", "token123") as stage:
+        for part in parts[: UPLOADS_AT_ONCE + 1]:
+            stage.write(part)
+        written.set()
+        for part in parts[UPLOADS_AT_ONCE + 1 :]:
+            stage.write(part)
+        assert stage.commit("text/csv")
+    blob = container.read("a")
+    assert blob is not None
+    assert blob.data == b"".join(parts)
+
+
 @pytest.mark.fault(42)
 def test_an_upload_that_fails_ends_the_writing() -> None:
     class Failing(MemoryContainer):
-        def stage(self, name: str, block_id: str, data: bytes) -> None:
+        def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
             raise StorageDown("503")
 
     with Staging(Failing(), "a", "token123") as stage, pytest.raises(StorageDown):
-        for _ in range(4 * (UPLOADS_AT_ONCE + 1)):
+        # At the latest where its memory is needed for another block.
+        for _ in range(4 * (UPLOADS_AT_ONCE + 1) + 1):
             stage.write(bytes(BLOCK // 4))
