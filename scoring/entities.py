@@ -24,7 +24,6 @@ _read = msgspec.json.Decoder(Properties)
 _reread = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _write = msgspec.json.Encoder(decimal_format="number")
 _add = msgspec.json.Encoder().encode
-_add = msgspec.json.Encoder().encode
 
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError)
 
