@@ -28,7 +28,7 @@ class Staging:
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         # Filled in turn, each again once it is hashed and uploaded.
-        self._buffers = [_Buffer() for _ in range(UPLOADS_AT_ONCE + 1)]
+        self._buffers = _buffers()
         self._blocks: list[str] = []
         self._filled = 0
         self._threads = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="staging")
@@ -85,6 +85,7 @@ class Staging:
             self._upload()
         for buffer in self._buffers:
             buffer.settle()
+        self._buffers = _buffers()  # another blob may be staged before this one is let go
         return self._container.commit(self._name, self._blocks, content_type, self.md5)
 
     @property
@@ -114,7 +115,8 @@ class Staging:
         """Give the hash of the blocks with what is still being filled."""
         self._hashing.result()  # the last one: it takes one after the other
         whole = hashed.copy()
-        whole.update(self._buffer.data[: self._filled])
+        if self._filled:
+            whole.update(self._buffer.data[: self._filled])
         return whole
 
 
@@ -133,3 +135,7 @@ class _Buffer:
         """Wait until it is free. Raises what its upload did."""
         while self.used_by:
             self.used_by.pop().result()
+
+
+def _buffers() -> list[_Buffer]:
+    return [_Buffer() for _ in range(UPLOADS_AT_ONCE + 1)]

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -73,6 +73,29 @@ def test_memory_is_bounded_when_storage_is_slower_than_the_node() -> None:
     tracemalloc.stop()
     assert container.most_at_once == UPLOADS_AT_ONCE
     assert peak < (UPLOADS_AT_ONCE + 2) * BLOCK
+
+
+def test_memory_is_given_back_with_the_commit() -> None:
+    container, part = Taking(), bytes(BLOCK)
+    tracemalloc.start()
+    with Staging(container, "a", "token123") as stage:
+        for _ in range(2 * UPLOADS_AT_ONCE):
+            stage.write(part)
+        stage.commit("text/csv")
+        left, peak = tracemalloc.get_traced_memory()
+        assert (stage.size, len(stage.sha256)) == (2 * UPLOADS_AT_ONCE * BLOCK, 64)
+    tracemalloc.stop()
+    assert left < BLOCK < UPLOADS_AT_ONCE * BLOCK < peak
+
+
+class Taking(MemoryContainer):
+    """Storage that keeps nothing."""
+
+    def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
+        pass
+
+    def commit(self, name: str, block_ids: Sequence[str], content_type: str, md5: bytes) -> str | None:
+        return "etag"
 
 
 @pytest.mark.fault(47)
