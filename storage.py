@@ -229,8 +229,11 @@ class BlobContainer:
         """See Container."""
         with _told(name):
             blob = self._client.get_blob_client(name)
-            # Any buffer will do: requests and urllib3 send it as it lies, and again for another try.
-            blob.stage_block(block_id, data, length=len(data))  # type: ignore[arg-type]
+            blob.stage_block(
+                block_id,
+                data,  # type: ignore[arg-type]  # any buffer will do: it is sent as it lies, and sent again
+                length=len(data),
+            )
 
     def commit(self, name: str, block_ids: Sequence[str], content_type: str, md5: bytes) -> str | None:
         """See Container."""

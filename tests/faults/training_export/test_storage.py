@@ -1,18 +1,21 @@
 """Storage misbehaves on a real socket, in front of Azurite: no half version; what passes is tried again."""
 
 import http.client
+import random
 from collections.abc import Callable
 from contextlib import closing
 
 import pytest
+from azure.core.pipeline.transport import HttpTransport
 from pydantic import SecretStr
 
 from errors import StorageDown
 from local.azurite import Azurite
 from settings import StorageSettings
-from storage import open_container
+from storage import BLOCK_BYTES, open_container
 from tests.exports import Bench, rows, whole_version
 from tests.rogue import Rogue, Scene, Visit, answer, head
+from training_export.staging import Staging
 
 BLOCK, COMMIT = "comp=block&", "comp=blocklist"
 
@@ -100,6 +103,27 @@ def test_storage_that_asks_for_patience_is_asked_again(
         assert run.outcome == "published"
         assert len(bench.clock.slept) == 2
         assert whole_version(bench.container, bench.latest().version).rows == 11
+
+
+@pytest.mark.fault(42)
+def test_a_block_that_the_sdk_sends_again_is_sent_whole(
+    azurite: Azurite, container_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(HttpTransport, "sleep", lambda _, seconds: slept.append(seconds))
+    data = random.Random(1).randbytes(BLOCK_BYTES + 1000)
+    scenes = refusing(503, "ServerBusy"), lost(azurite.blob_port)
+    with Rogue(in_front_of(azurite, BLOCK, *scenes)) as server:
+        through = azurite.connection_string.replace(f":{azurite.blob_port}/", f":{server.port}/")
+        container = open_container(
+            StorageSettings(container=container_name, connection_string=SecretStr(through)), retries=2
+        )
+        container.ensure()
+        with Staging(container, "data", "token123") as staging:
+            staging.write(data)
+            assert staging.commit("text/csv")
+        assert b"".join(container.download("data")) == data
+    assert len(slept) == 2
 
 
 @pytest.mark.fault(42)
