@@ -132,7 +132,8 @@ class _Buffer:
         return memoryview(bytearray(BLOCK_BYTES))
 
     def settle(self) -> None:
-        """Wait until it is free. Raises what its upload did."""
+        """Wait until it is free. Raises what its upload did, once."""
+        # Taken out first: an error kept here would hold the blob's memory in a ring with its traceback.
         while self.used_by:
             self.used_by.pop().result()
 
