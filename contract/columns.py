@@ -6,13 +6,13 @@ all texts among the categories, …) and gives None for any other: then each val
 tests/unit/contract/test_columns.py proves that both ways always agree.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from math import inf, isfinite
 from typing import Any
 
-import msgspec
-
+from contract import numerals
 from contract.contract import Column
 from contract.values import INT64, LARGEST_EXACT, Value
 
@@ -23,7 +23,6 @@ type _Read = Callable[[Values, set[type]], Sequence[Value] | None]
 # So many entities or rows at a time stay in the processor's cache (docs/benchmarks.md).
 SLICE = 250
 
-_floats = msgspec.json.Decoder(list[float]).decode
 _SHAPE = bytes.maketrans(b"123456789", b"000000000")
 _DAY = "0000-00-00"
 _SECOND = f"{_DAY}T00:00:00"
@@ -44,18 +43,31 @@ def column_reader(column: Column | None, *, naive: bool = False) -> ReadAll:
         if list in kinds:
             values = [v[0] if type(v) is list and len(v) == 1 else v for v in values]
             kinds = set(map(type, values))
-        if type(None) not in kinds and not (str in kinds and "" in values):
+        blank = str in kinds and "" in values
+        if type(None) not in kinds and not blank:
             return read(values, kinds)
-        if not nullable:
-            return None
-        filled = [value for value in values if value is not None and value != ""]
-        told = read(filled, set(map(type, filled))) if filled else ()
-        if told is None:
-            return None
-        following = iter(told)
-        return [None if value is None or value == "" else next(following) for value in values]
+        return _beside_nulls(values, kinds, read, blank=blank) if nullable else None
 
     return read_all
+
+
+def _beside_nulls(
+    values: Values, kinds: set[type], read: _Read, *, blank: bool
+) -> Sequence[Value | None] | None:
+    """Read what is no null, nor a blank text, which is one too."""
+    if blank:
+        filled = [value for value in values if value is not None and value != ""]
+        kinds = set(map(type, filled))
+    else:
+        filled = [value for value in values if value is not None]
+        kinds = kinds - {type(None)}
+    told = read(filled, kinds) if filled else filled
+    if told is None:
+        return None
+    if told is filled and not blank:
+        return values
+    following = iter(told)
+    return [None if value is None or value == "" else next(following) for value in values]
 
 
 def _typed(column: Column, naive: bool) -> _Read:
@@ -102,20 +114,16 @@ def _numbers(column: Column) -> _Read:
 
 def _decimals(values: Values) -> Sequence[float] | None:
     """Read `~f` decimals as doubles; those whose digits a double might lose are not for this road."""
-    joined = ",".join(values)
-    if joined[:2] != "~f" or joined.count(",~f") != len(values) - 1 or joined.count(",") != len(values) - 1:
+    joined = ",".join(values).encode()
+    if joined[:2] != b"~f" or joined.count(b",~f") != len(values) - 1:
         return None
-    digits = joined.replace("~f", "").encode()
+    digits = joined.replace(b"~f", b"")
     if digits.translate(None, b"0123456789-.,"):
         return None
-    try:
-        numbers = _floats(b"[" + digits + b"]")
-    except (msgspec.DecodeError, ValueError):
-        return None
-    if len(numbers) != len(values):
-        return None  # a lone ~f, without digits, is an empty list
+    # As many as there are values: a lone ~f, without digits, is none, and a comma inside a text makes two.
+    numbers = numerals.read_numbers(digits, len(values))
     # JSON's -0 is a whole number, and loses its sign.
-    if b"-0" in digits and 0.0 in numbers:
+    if numbers is None or (b"-0" in digits and 0.0 in numbers):
         return None
     return numbers if -LARGEST_EXACT < min(numbers) <= max(numbers) < LARGEST_EXACT else None
 
@@ -138,8 +146,8 @@ def _days(column: Column) -> _Read:
     low, high = _bounds(column, "", "~")
 
     def read(values: Values, kinds: set[type]) -> Sequence[str] | None:
-        days = _untagged(values) if kinds == {str} else None
-        if days is None or _one_shape(days) != _DAY or not low <= min(days) <= max(days) <= high:
+        shape, days = _of_one_shape(values) if kinds == {str} else ("", values)
+        if shape != _DAY or not low <= min(days) <= max(days) <= high:
             return None
         return days if _exist(date.fromisoformat, set(days)) else None
 
@@ -150,9 +158,8 @@ def _moments(column: Column, naive: bool) -> _Read:
     low, high = _bounds(column, "", "~")
 
     def read(values: Values, kinds: set[type]) -> Sequence[str] | None:
-        moments = _untagged(values) if kinds == {str} else None
-        shape = _one_shape(moments) if moments is not None else None
-        if moments is None or shape not in _FRACTIONS:
+        shape, moments = _of_one_shape(values) if kinds == {str} else ("", values)
+        if shape not in _FRACTIONS:
             return None
         # Texts of one shape are in the order of their times, and Z is beside the point.
         first, last = min(moments)[:-1], max(moments)[:-1]
@@ -165,23 +172,24 @@ def _moments(column: Column, naive: bool) -> _Read:
     return read
 
 
-def _untagged(values: Values) -> list[str] | None:
-    """Take `~t` off the texts that begin with it; None where a text has more than one line."""
-    cells = "\n".join(["", *values]).replace("\n~t", "\n")[1:].split("\n")
-    return cells if len(cells) == len(values) else None
+def _of_one_shape(values: Values) -> tuple[str, Sequence[str]]:
+    """Give the shape that all texts have, each digit as 0, and the texts, both without `~t`.
 
-
-def _one_shape(cells: Sequence[str]) -> str | None:
-    """Give the texts' shape, each digit as 0, where all have the same one."""
-    shape = cells[0].encode().translate(_SHAPE)
-    joined = "\n".join(cells).encode().translate(_SHAPE)
-    return shape.decode() if joined + b"\n" == (shape + b"\n") * len(cells) else None
+    The shape is empty where they have not all the same one. One of a single line is proven: a line end
+    within a text would make a line more than there are texts.
+    """
+    shape = values[0].encode().translate(_SHAPE)
+    joined = "\n".join(values).encode().translate(_SHAPE)
+    if joined + b"\n" != (shape + b"\n") * len(values):
+        return "", values
+    if shape[:2] != b"~t":
+        return shape.decode(), values
+    return shape[2:].decode(), [value[2:] for value in values]
 
 
 def _exist(read: Callable[[str], object], cells: Sequence[str] | set[str]) -> bool:
     try:
-        for _ in map(read, cells):
-            pass
+        deque(map(read, cells), maxlen=0)
     except ValueError:
         return False
     return True
