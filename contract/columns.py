@@ -17,7 +17,7 @@ from contract.contract import Column
 from contract.values import INT64, LARGEST_EXACT, Value
 
 type Values = Sequence[Any]
-type ReadAll = Callable[[Values], Sequence[Value | None] | None]
+type ReadAll = Callable[[Values, set[type]], Sequence[Value | None] | None]
 type _Read = Callable[[Values, set[type]], Sequence[Value] | None]
 
 # So many entities or rows at a time stay in the processor's cache (docs/benchmarks.md).
@@ -32,14 +32,13 @@ _FRACTIONS = {f"{_SECOND}Z", *(f"{_SECOND}.{'0' * digits}Z" for digits in range(
 def column_reader(column: Column | None, *, naive: bool = False) -> ReadAll:
     """Give the reader of a column of the contract, or of one that no contract knows.
 
-    It takes JSON values and gives the row values, or None where any of them is not of a usual form, is null
-    where no null may be, or lies outside what the model saw.
+    It takes JSON values and their types, and gives the row values, or None where any of them is not of a
+    usual form, is null where no null may be, or lies outside what the model saw.
     """
     read = _plain if column is None else _typed(column, naive)
     nullable = column is None or column.nullable
 
-    def read_all(values: Values) -> Sequence[Value | None] | None:
-        kinds = set(map(type, values))
+    def read_all(values: Values, kinds: set[type]) -> Sequence[Value | None] | None:
         if list in kinds:
             values = [v[0] if type(v) is list and len(v) == 1 else v for v in values]
             kinds = set(map(type, values))

@@ -8,17 +8,16 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from operator import itemgetter
 from types import NoneType
 from typing import NamedTuple
 
 from contract import values
 from contract.columns import ReadAll, column_reader
 from contract.contract import Column, Contract, is_reserved
+from contract.entities import ABSENT, DictEntities, Entities, Entity
 from contract.values import INT64, LARGEST_EXACT, READERS, Value
 from contract.wire import Identifier, Moment, Scalar, Tagged, bare_name, decode
 
-type Entity = Mapping[str, object]
 type Reader = Callable[[object], Value | None]
 type Row = list[Value | None]
 
@@ -64,13 +63,11 @@ class EncodedRows(NamedTuple):
         rows: one for each entity, in order; of one that does not fit it says nothing.
         misfits: those that do not fit, by their places.
         outside: what lies outside the contract, by the places of entities that fit.
-        names: the names of all their properties.
     """
 
     rows: Sequence[Row]
     misfits: Mapping[int, DoesNotFit]
     outside: Mapping[int, tuple[Remark, ...]]
-    names: frozenset[str]
 
 
 class _Judged(NamedTuple):
@@ -81,7 +78,7 @@ class _Judged(NamedTuple):
     outside: str | None = None
 
 
-_ABSENT = object()
+_ABSENT_TYPE = type(ABSENT)
 _TEXT_OR_NULL = frozenset({str, NoneType})
 
 
@@ -98,10 +95,12 @@ class _Feature:
     def column(
         self, found: Sequence[object], wrong: dict[int, list[Remark]], outside: dict[int, list[Remark]]
     ) -> Sequence[Value | None]:
-        """Read a column of JSON values, _ABSENT where there is none; note what is wrong or outside."""
-        if not self.required and _ABSENT in found:
-            found = [None if value is _ABSENT else value for value in found]
-        told = self.read_all(found)
+        """Read a column of JSON values, ABSENT where there is none; note what is wrong or outside."""
+        kinds = set(map(type, found))
+        if _ABSENT_TYPE in kinds and not self.required:
+            found = [None if value is ABSENT else value for value in found]
+            kinds = kinds - {_ABSENT_TYPE} | {NoneType}
+        told = self.read_all(found, kinds)
         return told if told is not None else self._one_by_one(found, wrong, outside)
 
     def _one_by_one(
@@ -124,7 +123,7 @@ class _Feature:
         return column
 
     def _judge(self, found: object) -> _Judged:
-        if found is _ABSENT:
+        if found is ABSENT:
             return _Judged(None, "required, but the entity has no such property under any namespace")
         try:
             value = self.read(found)
@@ -190,56 +189,53 @@ class Encoder:
             DoesNotFit: naming every feature that is absent, ambiguous or not of its type.
             PrefixTaken: naming the properties that the prefix covers and that are no scores.
         """
-        encoded = self.encode_together([entity])
+        encoded = self.encode_together(DictEntities([entity]))
         for misfit in encoded.misfits.values():
             raise misfit
         return Encoded(encoded.rows[0], encoded.outside.get(0, ()))
 
-    def encode_together(self, entities: Sequence[Entity]) -> EncodedRows:
+    def encode_together(self, entities: Entities) -> EncodedRows:
         """Encode entities, at best SLICE of them, column by column.
 
         Each comes out as if it were encoded alone.
         """
-        names = frozenset[str]().union(*entities)
-        plan = self._plan(names)
-        if not (plan.doubled or plan.taken or plan.exact_and_more):
-            return self._encode_by(plan, names, entities)
+        plan = self._plan(entities.names)
+        if not plan.by_shape:
+            return self._encode_by(plan, entities)
         # Which property counts, or whether any is refused, depends on what each entity has.
         shapes: dict[frozenset[str], list[int]] = {}
-        for at, entity in enumerate(entities):
-            shapes.setdefault(frozenset(entity), []).append(at)
+        for at in range(len(entities)):
+            shapes.setdefault(frozenset(entities.at(at)), []).append(at)
         rows: dict[int, Row] = {}
         misfits: dict[int, DoesNotFit] = {}
         outside: dict[int, tuple[Remark, ...]] = {}
         for shape, places in shapes.items():
-            alike = self._encode_by(self._plan(shape), shape, [entities[at] for at in places])
+            alike = self._encode_by(self._plan(shape), entities.only(places))
             rows.update(zip(places, alike.rows, strict=True))
             misfits.update((places[at], misfit) for at, misfit in alike.misfits.items())
             outside.update((places[at], remarks) for at, remarks in alike.outside.items())
-        return EncodedRows([rows[at] for at in range(len(entities))], misfits, outside, names)
+        return EncodedRows([rows[at] for at in range(len(entities))], misfits, outside)
 
-    def _encode_by(self, plan: "_Plan", names: frozenset[str], entities: Sequence[Entity]) -> EncodedRows:
+    def _encode_by(self, plan: "_Plan", entities: Entities) -> EncodedRows:
+        places = range(len(entities))
         if plan.taken:
             refused: DoesNotFit = PrefixTaken(plan.taken)
-            return EncodedRows(
-                [[] for _ in entities], dict.fromkeys(range(len(entities)), refused), {}, names
-            )
+            return EncodedRows([[] for _ in places], dict.fromkeys(places, refused), {})
         wrong: dict[int, list[Remark]] = {}
         outside: dict[int, list[Remark]] = {}
         columns = [
-            feature.column(_values(entities, key), wrong, outside)
+            feature.column([ABSENT] * len(places) if key is None else entities.column(key), wrong, outside)
             for feature, key in zip(self._features, plan.properties, strict=True)
         ]
         for feature, candidates in plan.doubled.items():
-            for at in range(len(entities)):
+            for at in places:
                 wrong[at] = [remark for remark in wrong.get(at, ()) if remark.feature != feature]
                 wrong[at].append(Remark(feature, _doubled(candidates)))
-        columns += ([value] * len(entities) for value in self._constants.values())
+        columns += ([value] * len(places) for value in self._constants.values())
         return EncodedRows(
-            list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in entities],
+            list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in places],
             {at: DoesNotFit(remarks) for at, remarks in wrong.items()},
             {at: tuple(remarks) for at, remarks in outside.items() if at not in wrong},
-            names,
         )
 
     def _plan(self, properties: frozenset[str]) -> "_Plan":
@@ -294,14 +290,10 @@ class _Plan:
     taken: Sequence[Remark]
     exact_and_more: bool
 
-
-def _values(entities: Sequence[Entity], key: str | None) -> Sequence[object]:
-    if key is None:
-        return [_ABSENT] * len(entities)
-    try:
-        return list(map(itemgetter(key), entities))
-    except KeyError:
-        return [entity.get(key, _ABSENT) for entity in entities]
+    @property
+    def by_shape(self) -> bool:
+        """Say whether it does not hold for entities that have some of the properties only."""
+        return bool(self.doubled or self.taken or self.exact_and_more)
 
 
 def _doubled(candidates: Sequence[str]) -> str:

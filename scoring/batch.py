@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from contract.entities import ABSENT, Entities
 from contract.features import DoesNotFit, Encoder, PrefixTaken, Remark, Row
 from errors import EntitiesDoNotFit, EntitiesRefused, Failure
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
-from scoring.entities import Batch, Entity, only, with_properties, without, write_batch
+from scoring.entities import Batch, Slice, only, with_properties, without, write_batch
 from scoring.measured import Report
 from scoring.rows import RowRefused
+from scoring.shapes import Shape
 from settings import LimitSettings, ModelSettings
 
 # Properties of ours beside the scores; after the model's prefix.
@@ -65,6 +67,7 @@ class Model:
         left_alone_for: seconds for which nothing more is sent, after repeated failures.
         threads: where its calls are at work.
         observe: is told what was scored through a contract.
+        shape: what is known of its entities.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Model:
     left_alone_for: Callable[[], float]
     threads: ThreadPoolExecutor
     observe: Observe = unobserved
+    shape: Shape = field(default_factory=Shape)
 
 
 class Answer(NamedTuple):
@@ -114,7 +118,7 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
     Raises:
         Failure: see errors.py; whatever it is, no entity was answered.
     """
-    batch = Batch(body, model.limits.entities, model.limits.depth)
+    batch = Batch(body, model.limits.entities, model.limits.depth, model.shape)
     taken = _taken(batch, model, deadline)
     _refuse_misfits(taken, model)
     results = _results(taken, model, deadline)
@@ -136,8 +140,8 @@ def _taken(batch: Batch, model: Model, deadline: Deadline) -> _Taken:
     """Decode and encode entities and let go of them, slice by slice."""
     taken = _Taken()
     slices = batch.slices()
-    for entities in slices:
-        live = [at for at, entity in enumerate(entities) if not entity.passes]
+    for part in slices:
+        live = part.live()
         if live and taken.encoder is None:
             try:
                 taken.adopted = model.adopted(deadline)
@@ -146,20 +150,21 @@ def _taken(batch: Batch, model: Model, deadline: Deadline) -> _Taken:
                 for _ in slices:
                     pass  # what is wrong with the body is told first
                 raise
-        _take(taken, entities, live, model)
+        _take(taken, part, live, model)
     return taken
 
 
-def _take(taken: _Taken, entities: Sequence[Entity], live: Sequence[int], model: Model) -> None:
+def _take(taken: _Taken, part: Slice, live: Sequence[int], model: Model) -> None:
     start = len(taken.texts)
-    taken.ids += [entity.id for entity in entities]
+    taken.ids += part.ids()
     if model.settings.return_ == "scores":
-        taken.texts += map(only, entities)
+        taken.texts += [only(part.entities.at(at)) for at in range(len(part))]
     else:
-        taken.texts += [entity.raw for entity in entities]
+        taken.texts += part.texts
     if taken.encoder is None or not live:
         return
-    encoded = taken.encoder.encode_together([entities[at].properties for at in live])
+    entities = part.entities if len(live) == len(part) else part.entities.only(live)
+    encoded = taken.encoder.encode_together(entities)
     places = [start + at for at in live]
     misfits, outside = encoded.misfits, encoded.outside
     if model.settings.on_outside_contract == "fail":
@@ -168,11 +173,16 @@ def _take(taken: _Taken, entities: Sequence[Entity], live: Sequence[int], model:
     taken.outside |= {places[at]: told for at, told in outside.items()}
     taken.fits += [place for at, place in enumerate(places) if at not in misfits]
     taken.rows += [row for at, row in enumerate(encoded.rows) if at not in misfits]
-    stale = {name for name in encoded.names if name.startswith(model.prefix)}
-    if stale and model.settings.return_ != "scores":
-        for at in live:
-            if not stale.isdisjoint(entities[at].properties):
-                taken.texts[start + at] = without(entities[at].raw, model.prefix)
+    if model.settings.return_ != "scores":
+        _take_off_scores(taken, places, entities, model.prefix)
+
+
+def _take_off_scores(taken: _Taken, places: Sequence[int], entities: Entities, prefix: str) -> None:
+    """Take off what was scored in an earlier round, where an entity has any of it."""
+    marked = [entities.column(name) for name in entities.names if name.startswith(prefix)]
+    for place, *values in zip(places, *marked, strict=True) if marked else ():
+        if any(value is not ABSENT for value in values):
+            taken.texts[place] = without(taken.texts[place], prefix)
 
 
 def _refuse_misfits(taken: _Taken, model: Model) -> None:

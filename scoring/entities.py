@@ -7,20 +7,22 @@ number beyond double, a lone surrogate) takes the slow road through the standard
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from contract.columns import SLICE
+from contract.entities import ABSENT, DictEntities, Entities, Entity
 from contract.wire import nests_within
 from errors import InvalidRequest, TooLarge
+from scoring.shapes import Shape
 
-type Properties = dict[str, Any]
+type _Slow = tuple[bytes, dict[str, Any]]
 
 _split = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(msgspec.Raw)
-_read = msgspec.json.Decoder(Properties)
 _reread = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _write = msgspec.json.Encoder(decimal_format="number")
 _add = msgspec.json.Encoder().encode
@@ -28,36 +30,50 @@ _add = msgspec.json.Encoder().encode
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError)
 
 
-class Entity(msgspec.Struct, frozen=True, gc=False):
-    """One entity of the request: its own JSON text and its properties decoded."""
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some entities of a request, in order: of each its own JSON text, and its properties decoded."""
 
-    raw: bytes
-    properties: Properties
+    texts: Sequence[bytes]
+    entities: Entities
 
-    @property
-    def id(self) -> str:
-        """Its `_id`; empty for the lone object of a rest transform that has none."""
-        return str(self.properties.get("_id", ""))
+    def __len__(self) -> int:
+        return len(self.texts)
 
-    @property
-    def passes(self) -> bool:
-        """Comes back unscored: `_deleted` exactly true (statement 13), or filtered out by DTL (§1.2)."""
-        return self.properties.get("_deleted") is True or self.properties.get("_filtered") is True
+    def ids(self) -> list[str]:
+        """Give each one's `_id`; empty for the lone object of a rest transform that has none."""
+        return [id_ if isinstance(id_, str) else "" for id_ in self.entities.column("_id")]
+
+    def live(self) -> list[int]:
+        """Give the places of those that are scored.
+
+        The others come back unscored: `_deleted` exactly true (statement 13), or filtered out by DTL (§1.2).
+        """
+        flags = [self.entities.column(name) for name in ("_deleted", "_filtered")]
+        if not any(True in column for column in flags):
+            return list(range(len(self)))
+        passes = [any(flag is True for flag in both) for both in zip(*flags, strict=True)]
+        return [at for at, passing in enumerate(passes) if not passing]
 
 
 class Batch:
     """The entities of one request, in order; `single` says that it held one bare object.
+
+    Args:
+        body: of the request.
+        most_entities, deepest: the limits.
+        shape: what is known of such entities.
 
     Raises:
         InvalidRequest: no JSON, or neither array nor object.
         TooLarge: more entities than the limit allows.
     """
 
-    def __init__(self, body: bytes, most_entities: int, deepest: int) -> None:
+    def __init__(self, body: bytes, most_entities: int, deepest: int, shape: Shape) -> None:
         self.single = body.lstrip()[:1] == b"{"
-        self._body, self._deepest = body, deepest
+        self._body, self._deepest, self._shape = body, deepest, shape
         self._raws: Sequence[msgspec.Raw] = ()
-        self._slow: Sequence[Entity] = ()
+        self._slow: Sequence[_Slow] = ()
         try:
             self._raws = [_one.decode(body)] if self.single else _split.decode(body)
         except _REFUSED:
@@ -74,7 +90,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self._raws or self._slow)
 
-    def slices(self) -> Iterator[Sequence[Entity]]:
+    def slices(self) -> Iterator[Slice]:
         """Decode so many entities at a time as stay in the processor's cache.
 
         Raises:
@@ -83,36 +99,37 @@ class Batch:
             TooLarge: deeper nesting than the limit allows.
         """
         for start in range(0, len(self), SLICE):
-            entities = self._decoded(slice(start, start + SLICE))
-            self._check(entities, start)
-            yield entities
+            part = self._decoded(slice(start, start + SLICE))
+            self._check(part, start)
+            yield part
 
-    def _decoded(self, part: slice) -> Sequence[Entity]:
+    def _decoded(self, part: slice) -> Slice:
         if not self._slow:
             raws = self._raws[part]
             try:
-                return list(map(Entity, map(bytes, raws), map(_read.decode, raws)))
+                return Slice(list(map(bytes, raws)), self._shape.decode(raws))
             except _REFUSED:
                 self._slow = _read_slowly(self._body, self._deepest)
-        return self._slow[part]
+        slow = self._slow[part]
+        return Slice([text for text, _ in slow], DictEntities([properties for _, properties in slow]))
 
-    def _check(self, entities: Sequence[Entity], start: int) -> None:
-        if self._shallow and {type(entity.properties.get("_id")) for entity in entities} == {str}:
+    def _check(self, part: Slice, start: int) -> None:
+        ids = part.entities.column("_id")
+        if self._shallow and set(map(type, ids)) == {str}:
             return
-        for index, entity in enumerate(entities, start):
-            identity = entity.properties.get("_id")
-            if not isinstance(identity, str) and not (self.single and identity is None):
+        for index, (text, identity) in enumerate(zip(part.texts, ids, strict=True)):
+            if not isinstance(identity, str) and not (self.single and identity in (None, ABSENT)):
                 raise InvalidRequest(
-                    f"Element {index} has no _id of type string: send entities as Sesam does."
+                    f"Element {start + index} has no _id of type string: send entities as Sesam does."
                 )
-            brackets = entity.raw.count(b"{") + entity.raw.count(b"[")
-            if brackets > self._deepest and not nests_within(entity.properties, self._deepest):
+            brackets = text.count(b"{") + text.count(b"[")
+            if brackets > self._deepest and not nests_within(part.entities.at(index), self._deepest):
                 raise TooLarge(
-                    f"Element {index} is nested deeper than {self._deepest} levels (limits.depth)."
+                    f"Element {start + index} is nested deeper than {self._deepest} levels (limits.depth)."
                 )
 
 
-def _read_slowly(body: bytes, deepest: int) -> list[Entity]:
+def _read_slowly(body: bytes, deepest: int) -> list[_Slow]:
     """Read what msgspec refused: NaN becomes null (statement 12), anything else is named."""
     try:
         value = json.loads(body.decode(), parse_constant=lambda _: None, parse_float=Decimal)
@@ -133,12 +150,11 @@ def _read_slowly(body: bytes, deepest: int) -> list[Entity]:
     return [_entity_of(element, index, deepest) for index, element in enumerate(elements)]
 
 
-def _entity_of(element: object, index: int, deepest: int) -> Entity:
+def _entity_of(element: object, index: int, deepest: int) -> _Slow:
     if not isinstance(element, dict):
         raise InvalidRequest(f"Element {index} is no object: send an array of entities.")
     try:
-        raw = _write.encode(element)
-        return Entity(raw, _with_floats(element))
+        return _write.encode(element), _with_floats(element)
     except UnicodeEncodeError:
         raise InvalidRequest(
             f"Element {index} holds half a surrogate pair, which is no text: repair it at its source."
@@ -175,12 +191,12 @@ def with_properties(raw: bytes, added: Mapping[str, object]) -> tuple[bytes, ...
 
 
 def only(entity: Entity) -> bytes:
-    """Give `_id` and `_deleted` alone, for the scores to be added: the predecessor's shape.
+    """Write `_id` and `_deleted` alone, for the scores to be added: the predecessor's shape.
 
     `_filtered` too: without it the sink would take an entity that DTL has filtered out for a live one.
     """
     kept = ("_id", "_deleted", "_filtered")
-    return _add({name: entity.properties[name] for name in kept if name in entity.properties})
+    return _add({name: entity[name] for name in kept if name in entity})
 
 
 def write_batch(parts: Sequence[bytes], single: bool) -> bytes:

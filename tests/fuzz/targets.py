@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from scoring.dialects import AnswerUnusable, Dialect, ErrorInside, Options, Row,
 from scoring.dialects.answers import decode_answer, redacted
 from scoring.entities import Batch, with_properties, without, write_batch
 from scoring.scores import scores_of
+from scoring.shapes import Shape
 from scoring.verdicts import Reply, judge, wait_s
 from training_export import csv_scan
 from training_export.csv_scan import Reading
@@ -74,11 +74,11 @@ def wire_values(data: bytes) -> None:
 def entities(data: bytes) -> None:
     """A body is entities that come back as they came, scores added, or a failure that says what is wrong."""
     try:
-        batch = Batch(data, MOST_ENTITIES, DEEPEST)
-        read = list(chain.from_iterable(batch.slices()))
+        batch = Batch(data, MOST_ENTITIES, DEEPEST, Shape())
+        read = [text for part in batch.slices() for text in part.texts]
     except (InvalidRequest, TooLarge):
         return
-    parts = [p for e in read for p in with_properties(without(e.raw, PREFIX), {"churn:x": 1})]
+    parts = [p for text in read for p in with_properties(without(text, PREFIX), {"churn:x": 1})]
     answer = exactly(write_batch(parts, batch.single))
     assert isinstance(answer, dict) == batch.single
     came, went = exactly(data), [answer] if batch.single else answer
@@ -103,8 +103,8 @@ def digits(number: str) -> Decimal | str:
 def rows(data: bytes) -> None:
     """An entity becomes a row that every dialect can write, or the columns that it does not fit are named."""
     try:
-        read = list(chain.from_iterable(Batch(data, MOST_ENTITIES, DEEPEST).slices()))
-        properties = read[0].properties if read else {}
+        read = list(Batch(data, MOST_ENTITIES, DEEPEST, Shape()).slices())
+        properties = read[0].entities.at(0) if read else {}
     except (InvalidRequest, TooLarge):
         text = data.decode("utf-8", "replace")
         properties = {column.name: text for column in COLUMNS}

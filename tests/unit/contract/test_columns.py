@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.contract import Column, Contract
+from contract.entities import DictEntities, Entity
 from contract.facts import ColumnType
-from contract.features import DoesNotFit, Encoded, Encoder, Entity
+from contract.features import DoesNotFit, Encoded, Encoder
 
 DAYS = st.dates().map(str)
 CLOCKS = st.sampled_from(
@@ -67,13 +68,13 @@ def encoders(column: Column | None, *, naive: bool = False) -> Iterator[Encoder]
     for at_once in (True, False):
         encoder = Encoder(contract, features=("x",), naive=naive)
         if not at_once:
-            encoder._features = tuple(replace(f, read_all=lambda _: None) for f in encoder._features)
+            encoder._features = tuple(replace(f, read_all=lambda *_: None) for f in encoder._features)
         yield encoder
 
 
 def encode_all(encoder: Encoder, entities: Sequence[Entity]) -> list[Encoded | DoesNotFit]:
     """What comes of each, encoded together."""
-    together = encoder.encode_together(entities)
+    together = encoder.encode_together(DictEntities(entities))
     return [
         together.misfits.get(at) or Encoded(row, together.outside.get(at, ()))
         for at, row in enumerate(together.rows)
