@@ -13,9 +13,10 @@ scoring is taken to be free of side effects (statement 36 of facts/azureml.md).
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import repeat
+from queue import Empty, SimpleQueue
 
 from errors import Failure, Silence, Throttled
 from scoring.cases import Action, Case
@@ -148,6 +149,7 @@ class _Search:
         self._results: list[Scored | RowRefused | None] = [None] * len(rows)
         self._todo: deque[_Piece] = deque(self._first_pieces())
         self._sent: dict[Future[Sent], _Piece] = {}
+        self._done: SimpleQueue[Future[Sent]] = SimpleQueue()
         self._evidence = Evidence(scorer.sender.whom)
         self._small_next = False
 
@@ -215,6 +217,7 @@ class _Search:
         sent = self._scorer.lanes.submit(carried(self._scorer.sender.send), parcel, self._call)
         # What has sent it refers to itself and stays until the garbage collector comes; the rows need not.
         sent.add_done_callback(lambda _: rows.clear())
+        sent.add_done_callback(self._done.put)
         self._sent[sent] = piece
 
     def _parcel(
@@ -231,11 +234,11 @@ class _Search:
         return Parcel(body, len(rows), read, met, allowance)
 
     def _await_one(self) -> None:
-        done, _ = wait(self._sent, timeout=self._call.deadline.left(), return_when=FIRST_COMPLETED)
-        if not done:
-            raise self._out_of_time(self._sent)
-        for future in done:
-            self._settle(self._sent.pop(future), future.result())
+        try:
+            future = self._done.get(timeout=self._call.deadline.left())
+        except Empty:
+            raise self._out_of_time(self._sent) from None
+        self._settle(self._sent.pop(future), future.result())
 
     def _settle(self, piece: _Piece, sent: Sent) -> None:
         if sent.results is not None:
