@@ -1,6 +1,6 @@
 """Whole blocks of CSV split at once, where they are as regular as csv writers write them. Pure.
 
-    bytes → quotes and separators as bits → separators outside quotes → cells, column by column
+    bytes → quotes, separators and line breaks as bits → those outside quotes → cells, column by column
 
 What is split here, stdlib `csv`, strict, reads the same; whatever is in any doubt is not split, and
 csv_scan.py has `csv` give its verdict (tests/unit/training_export/test_csv_split.py holds both against each
@@ -8,17 +8,22 @@ other). After simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Seco
 quotes is a prefix sum of the quotes, modulo 2, over whole words of bits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training_export.cells import PAD, WORD, Buffer, Cells, Mask, Places
+from training_export.cells import PAD, Buffer, Cells, Places
 
 type Octets = NDArray[np.uint8]
+# One bit a byte of a buffer: the first byte's is the lowest of the first word.
+type Bits = NDArray[np.uint64]
 
+_BITS = 64
+# What is compared and packed at a time stays in the processor's cache; whole words of bits come of it.
+_STRIP = 128 * 1024
 _LF, _CR = 0x0A, 0x0D
 _ENDS = {"\r\n": _LF, "\n": _LF, "\r": _CR}
 
@@ -60,67 +65,74 @@ class Splitter:
             None where the block is not regular beyond doubt.
         """
         buffer = Buffer(block)
-        body = buffer.octets[len(PAD) : -len(PAD)]
-        quotes = body == self.quote if self.quote is not None and bytes([self.quote]) in block else None
-        inside = None if quotes is None else _inside(quotes)
-        separators = (body == self.delimiter) | (body == self.end)
-        if inside is not None:
-            separators &= ~inside
-        places = np.flatnonzero(separators)
-        ends = np.flatnonzero(body[places] == self.end)
-        rows = len(ends)
+        maybe = [sign for sign in (self.quote, self._stray) if sign is not None and bytes([sign]) in block]
+        signs = [self.delimiter, self.end, *maybe]
+        found = dict(zip(signs, _bits(buffer.octets[: -len(PAD)], signs), strict=True))
+        quotes = None if self.quote is None else found.pop(self.quote, None)
+        if quotes is not None:
+            outside = ~_inside(quotes)
+            found = {sign: bits & outside for sign, bits in found.items()}
+        rows = _count(found[self.end])
         if not rows:
             return Split(0, iter(()), 0)
-        if int(ends[-1]) + 1 != rows * self.width or not np.array_equal(ends, self._ends(rows)):
+        places = _places(found[self.delimiter] | found[self.end])
+        ends = places[self.width - 1 : rows * self.width : self.width]
+        # There are no more ends than these places: where these are ends, no other is.
+        if len(ends) < rows or not bool((buffer.octets.take(ends) == self.end).all()):
             return None
-        places = places[: rows * self.width]
-        used = int(places[-1]) + 1
-        if block.find(b"\0", 0, used + len(PAD)) >= 0 or not self._ended_alike(body[:used], places, inside):
+        past = int(ends[-1]) + 1
+        stray = _up_to(found[self._stray], past) if self._stray in found else None
+        if block.find(b"\0", 0, past) >= 0 or not self._ended_alike(buffer, ends, stray):
             return None
-        cells = self._cells(buffer, places, None if quotes is None else np.flatnonzero(quotes[:used]))
-        return None if cells is None else Split(rows, cells, used)
+        quoted = None if quotes is None else _places(_up_to(quotes, past))
+        cells = self._cells(buffer, places[: rows * self.width], quoted)
+        return None if cells is None else Split(rows, cells, past - len(PAD))
 
-    def _ends(self, rows: int) -> Places:
-        return np.arange(self.width - 1, rows * self.width, self.width)
+    @property
+    def _stray(self) -> int:
+        """The line break that is no record's last byte."""
+        return _LF if self.end == _CR else _CR
 
-    def _ended_alike(self, body: Octets, places: Places, inside: Mask | None) -> bool:
+    def _ended_alike(self, buffer: Buffer, ends: Places, stray: Bits | None) -> bool:
         """Say whether no line break lies outside quotes but in the records' own terminators."""
-        stray = body == (_LF if self.end == _CR else _CR)
-        if inside is not None:
-            stray &= ~inside[: len(body)]
-        ends = places[self.width - 1 :: self.width]
+        if stray is None:
+            return not self.two
         if not self.two:
             return not stray.any()
-        return int(ends[0]) > 0 and bool(stray[ends - 1].all()) and np.count_nonzero(stray) == len(ends)
+        return _count(stray) == len(ends) and bool((buffer.octets.take(ends - 1) == _CR).all())
 
     def _cells(self, buffer: Buffer, places: Places, quotes: Places | None) -> Iterator[Cells] | None:
-        starts = np.empty_like(places)
-        starts[0], starts[1:] = 0, places[:-1] + 1
-        starts += len(PAD)
-        stops = places + len(PAD)
+        """Give the cells before these places, by column; None in any doubt."""
+        stops = places.reshape(-1, self.width).T.copy()
+        starts = np.empty_like(stops)
+        np.add(stops[:-1], 1, out=starts[1:])
+        starts[0, 0] = len(PAD)
+        np.add(stops[-1, :-1], 1, out=starts[0, 1:])
+        lengths = np.subtract(stops, starts, out=stops)
         if self.two:
-            stops[self.width - 1 :: self.width] -= 1
+            lengths[-1] -= 1
+        if self.width == 1 and not lengths.all():
+            return None  # to csv an empty line has no cell
+        # Looked for only where it can be.
+        if len(buffer.data) > self.longest and int(lengths.max()) > self.longest:
+            return None
         if quotes is not None and len(quotes):
-            regular = self._unquoted(buffer, starts, stops, quotes + len(PAD))
+            regular = self._unquoted(buffer, places, starts, lengths, quotes)
             if regular is None:
                 return None
             buffer = regular
-        elif self.width == 1 and bool((starts == stops).any()):
-            return None  # to csv an empty line has no cell
-        lengths = stops - starts
-        if int(lengths.max()) > self.longest:
-            return None
-        by_column = starts.reshape(-1, self.width).T.copy(), lengths.reshape(-1, self.width).T.copy()
-        return (Cells(buffer, *places_) for places_ in zip(*by_column, strict=True))
+        return (Cells(buffer, *cells) for cells in zip(starts, lengths, strict=True))
 
-    def _unquoted(self, buffer: Buffer, starts: Places, stops: Places, quotes: Places) -> Buffer | None:
+    def _unquoted(
+        self, buffer: Buffer, places: Places, starts: Places, lengths: Places, quotes: Places
+    ) -> Buffer | None:
         """Take the quotes off, in place; give the buffer that the cells then lie in, None in any doubt.
 
         In doubt is a quote that opens elsewhere than at a cell's start, or closes elsewhere than at its end,
         but for one closed and opened again at once: a doubled one.
         """
         opening, closing = quotes[::2], quotes[1::2]
-        before, after = buffer.octets[opening - 1], buffer.octets[closing + 1]
+        before, after = buffer.octets.take(opening - 1), buffer.octets.take(closing + 1)
         doubled = before == self.quote
         # What opens behind a separator opens a cell: by the bits it lies outside quotes, as that does.
         begins = (before == self.delimiter) | (before == self.end) | doubled | (opening == len(PAD))
@@ -129,14 +141,14 @@ class Splitter:
             finishes |= after == _CR
         if not begins.all() or not finishes.all():
             return None
-        quoted = buffer.octets[starts] == self.quote
-        if self.width == 1 and not bool((quoted | (starts != stops)).all()):
-            return None
         if doubled.any() and not self.doubled:
             return None
-        starts += quoted
-        stops -= quoted
-        return _undoubled(buffer, starts, stops, opening[doubled]) if doubled.any() else buffer
+        quoted = np.flatnonzero(buffer.octets.take(starts) == self.quote)
+        starts.reshape(-1)[quoted] += 1
+        lengths.reshape(-1)[quoted] -= 2
+        if not doubled.any():
+            return buffer
+        return _undoubled(buffer, places, starts, lengths, opening[doubled])
 
 
 def splitter_of(
@@ -168,28 +180,69 @@ def splitter_of(
     )
 
 
-def _undoubled(buffer: Buffer, starts: Places, stops: Places, seconds: Places) -> Buffer:
+def _undoubled(buffer: Buffer, places: Places, starts: Places, lengths: Places, seconds: Places) -> Buffer:
     """Write the cells with doubled quotes anew, behind all others, without the `seconds` of each two."""
-    at = np.searchsorted(stops, seconds)
+    columns, rows = starts.shape
+    row, column = np.divmod(np.searchsorted(places, seconds), columns)
+    at = column * rows + row
+    starts, lengths = starts.reshape(-1), lengths.reshape(-1)
     firsts = np.flatnonzero(np.diff(at, prepend=-1))
     which, gone = at[firsts], np.diff(firsts, append=len(at))
-    lengths = stops[which] - starts[which]
-    offsets = np.cumsum(lengths) - lengths
-    octets = buffer.octets[np.repeat(starts[which] - offsets, lengths) + np.arange(lengths.sum())]
+    sizes = lengths[which]
+    offsets = np.cumsum(sizes) - sizes
+    octets = buffer.octets[np.repeat(starts[which] - offsets, sizes) + np.arange(sizes.sum())]
     kept = np.delete(octets, seconds - starts[at] + np.repeat(offsets, gone))
-    lengths -= gone
-    stops[which] = len(buffer.data) + np.cumsum(lengths)
-    starts[which] = stops[which] - lengths
+    sizes -= gone
+    lengths[which] = sizes
+    starts[which] = len(buffer.data) + np.cumsum(sizes) - sizes
     return Buffer(b"".join((buffer.data, kept.tobytes(), PAD)))
 
 
-def _inside(quotes: Mask) -> Mask:
+# ---- bits
+
+
+def _bits(octets: Octets, signs: Sequence[int]) -> Bits:
+    """Say of each byte behind a PAD whether it is one of the signs: a row for each of these."""
+    found = np.zeros((len(signs), -(-len(octets) // _BITS)), "<u8")
+    by_octet = found.view(np.uint8)
+    for at in range(0, len(octets), _STRIP):
+        strip = octets[at : at + _STRIP]
+        for number, sign in enumerate(signs):
+            packed = np.packbits(strip == sign, bitorder="little")
+            by_octet[number, at // 8 : at // 8 + len(packed)] = packed
+    found[:, : len(PAD) // _BITS] = 0
+    return found
+
+
+def _inside(quotes: Bits) -> Bits:
     """Say of each byte whether an odd number of quotes came up to it."""
-    bits = np.packbits(quotes, bitorder="little")
-    words = np.zeros(-(-len(bits) // WORD), "<u8")
-    words.view(np.uint8)[: len(bits)] = bits
+    inside = quotes.copy()
     for shift in (1, 2, 4, 8, 16, 32):
-        words ^= words << np.uint64(shift)
-    odd = words >> np.uint64(63)
-    words[1:] ^= np.uint64(0) - np.bitwise_xor.accumulate(odd)[:-1]
-    return np.unpackbits(words.view(np.uint8), count=len(quotes), bitorder="little").view(np.bool_)
+        inside ^= inside << np.uint64(shift)
+    odd = inside >> np.uint64(_BITS - 1)
+    inside[1:] ^= np.uint64(0) - np.bitwise_xor.accumulate(odd)[:-1]
+    return inside
+
+
+def _up_to(bits: Bits, place: int) -> Bits:
+    """Give the bits of the bytes before a place."""
+    whole, some = divmod(place, _BITS)
+    cut = bits[: whole + bool(some)].copy()
+    if some:
+        cut[-1] &= np.uint64((1 << some) - 1)
+    return cut
+
+
+def _count(bits: Bits) -> int:
+    return int(np.bitwise_count(bits).sum())
+
+
+def _places(bits: Bits) -> Places:
+    """Give the places of the bytes whose bit is set."""
+    octets = bits.view(np.uint8)
+    if 4 * np.count_nonzero(octets) > len(octets):
+        return np.flatnonzero(np.unpackbits(octets, bitorder="little").view(np.bool_))
+    # Few are looked for only where they are.
+    filled = np.flatnonzero(octets != 0)
+    at = np.flatnonzero(np.unpackbits(octets.take(filled), bitorder="little").view(np.bool_))
+    return filled.take(at >> 3) * 8 + (at & 7)
