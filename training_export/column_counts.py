@@ -10,6 +10,7 @@ from training_export.cells import LONG, WORD, Cells, Mask, Places, Words
 
 # So many places for each known cell: nearly every one has a place of its own.
 _PLACES_A_CELL = 8
+_FEWEST_PLACES = 256
 # Cells whose place another one has are looked for in a further table, by other bits of their hashes.
 _MOST_TABLES = 3
 
@@ -32,29 +33,34 @@ class Counts:
         if new:
             self._learn(new)
             found, rest = self._find(cells)
-        for table, entries in found:
-            table.count(entries)
+        for table, entries, others in found:
+            table.count(entries, others)
         self._seen.update(rest.texts())
         return True
 
-    def _find(self, cells: Cells) -> tuple[list[tuple["_Table", Places]], Cells]:
-        """Give the entries of those that stand in tables, and the rest."""
-        found: list[tuple[_Table, Places]] = []
+    def _find(self, cells: Cells) -> tuple[list[tuple["_Table", Places, Places]], Cells]:
+        """Give the entries of those that stand in tables, and the rest.
+
+        For each table all entries looked up, and then those among them that are other cells'.
+        """
+        found: list[tuple[_Table, Places, Places]] = []
         for table in self._tables:
+            if not len(cells):
+                break
             entries, there = table.find(cells)
-            if there.all():
-                return [*found, (table, entries)], cells.some(slice(0))
-            found.append((table, entries[there]))
-            cells = cells.some(~there)
+            others = np.flatnonzero(~there)
+            found.append((table, entries, entries.take(others)))
+            cells = cells.some(others)
         return found, cells
 
     def _new(self, cells: Cells) -> Collection[str] | None:
         """Give what was never seen among these cells; None where it would be too much."""
         if not len(cells):
             return ()
-        if len(_sorted_once(cells.hashes)) > self._most:
+        order = np.argsort(cells.hashes)
+        firsts = order[_differing(cells.hashes.take(order))]
+        if len(firsts) > self._most:
             return None
-        _, firsts = np.unique(cells.hashes, return_index=True)
         new = set(cells.some(firsts).texts()) - self._seen.keys()
         return new if len(self._seen) + len(new) <= self._most else None
 
@@ -77,7 +83,7 @@ class _Table:
 
     def __init__(self, texts: Sequence[str], number: int) -> None:
         cells = Cells.of(texts)
-        bits = max((len(texts) * _PLACES_A_CELL - 1).bit_length(), 1)
+        bits = (max(len(texts) * _PLACES_A_CELL, _FEWEST_PLACES) - 1).bit_length()
         self._left, self._right = np.uint64(bits * number), np.uint64(64 - bits)
         places = self._places(cells.hashes)
         # Where no cell belongs stands the first one: whatever is looked up there is not it.
@@ -105,9 +111,11 @@ class _Table:
                 there &= words.take(entries) == cells.word(number)
         return entries, there
 
-    def count(self, entries: Places) -> None:
-        """Count these entries."""
+    def count(self, entries: Places, others: Places) -> None:
+        """Count these entries, but for the others among them."""
         self._counts += np.bincount(entries, minlength=len(self._counts))
+        if len(others):
+            self._counts -= np.bincount(others, minlength=len(self._counts))
 
     def counts(self) -> Mapping[str, int]:
         """Give what was counted."""
@@ -164,6 +172,11 @@ class Distinct:
 def _sorted_once(hashes: Words) -> Words:
     """Sort them, each different one once: faster than numpy's `unique`."""
     hashes = np.sort(hashes)
-    different = np.ones(len(hashes), np.bool_)
-    np.not_equal(hashes[1:], hashes[:-1], out=different[1:])
-    return hashes[different]
+    return hashes[_differing(hashes)]
+
+
+def _differing(hashes: Words) -> Mask:
+    """Say which of sorted hashes differ from the one before."""
+    differing = np.ones(len(hashes), np.bool_)
+    np.not_equal(hashes[1:], hashes[:-1], out=differing[1:])
+    return differing

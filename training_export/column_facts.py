@@ -143,7 +143,7 @@ class _Running:
         """Take the next cells, each once or so many times."""
         self._rows += _total(cells, weights)
         if not cells.shortest:
-            filled = cells.lengths > 0
+            filled = np.flatnonzero(cells.lengths)
             cells, weights = cells.some(filled), None if weights is None else weights[filled]
             if not len(cells):
                 return

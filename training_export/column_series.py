@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contract.facts import ColumnType, Histogram
 from contract.values import LARGEST_EXACT, moment
-from training_export.cells import Cells, Mask
+from training_export.cells import Cells, Places
 from training_export.column_values import Values
 
 MOST_BINS = 64
@@ -120,13 +120,13 @@ class Series:
         # A double of seconds blurs the ninth digit: among equals the text decides.
         low, high = values.min(), values.max()
         if self._spread.low is None or low <= self._spread.low:
-            near = self._canonical(cells, values == low)
+            near = self._canonical(cells, np.flatnonzero(values == low))
             self._first = min([*filter(None, [self._first]), *near], key=_as_order)
         if self._spread.high is None or high >= self._spread.high:
-            near = self._canonical(cells, values == high)
+            near = self._canonical(cells, np.flatnonzero(values == high))
             self._last = max([*filter(None, [self._last]), *near], key=_as_order)
 
-    def _canonical(self, cells: Cells, which: Mask) -> Iterable[str]:
+    def _canonical(self, cells: Cells, which: Places) -> Iterable[str]:
         texts = set(cells.some(which).texts())
         return texts if self.kind == "date" else [moment(text) or text for text in texts]
 

@@ -101,7 +101,9 @@ def _scan_rows(scans: Sequence[ColumnScan], columns: Columns) -> int:
     rows: Words = np.zeros(1, np.uint64)
     for column, cells in zip(scans, columns, strict=True):
         column.add(cells)
-        rows = (rows ^ cells.hashes) * _PLACE  # each cell has its place in its row
+        # Each cell has its place in its row.
+        rows = rows ^ cells.hashes
+        rows *= _PLACE
     rows ^= rows >> np.uint64(32)
     return int((rows * _PLACE).sum(dtype=np.uint64))
 
