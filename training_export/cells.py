@@ -35,6 +35,7 @@ bytes(_FREED_ONCE)
 
 _FIRST = np.array([(1 << 8 * n) - 1 for n in range(WORD + 1)], np.uint64)
 _EACH_BYTE = np.uint64(0x0101010101010101)
+_HIGH = 0x8080808080808080  # no byte of ASCII has it
 _MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 _HALF, _SHIFT = np.uint64(32), np.uint64(29)
 
@@ -152,6 +153,8 @@ class Cells:
 
     def characters(self) -> Places:
         """Count the characters of each: its bytes without those that go on with one."""
+        if self.longest <= LONG and not int(np.bitwise_or.reduce(self.near, axis=None)) & _HIGH:
+            return self.lengths
         going_on = np.bitwise_count((self.near >> np.uint64(7)) & ~(self.near >> np.uint64(6)) & _EACH_BYTE)
         counts = self.lengths - going_on.sum(axis=0, dtype=np.intp)
         if self.longest > LONG:

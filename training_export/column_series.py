@@ -31,11 +31,14 @@ class Spread:
         """Take values in any order, each once or so many times."""
         if not len(values):
             return
-        self._reach(values.min().item() + 0, values.max().item() + 0)  # -0.0 is 0.0
-        bins = _bins(values, self._step)
+        low, high = values.min().item() + 0, values.max().item() + 0  # -0.0 is 0.0
+        self._reach(low, high)
+        bins = _bins(values, self._step, low)
         first = int(bins.min())
-        counts = np.bincount(bins - first, weights)
-        self._bins.update({first + at: int(count) for at, count in enumerate(counts.tolist()) if count})
+        bins -= first
+        for bin_, count in enumerate(np.bincount(bins, weights).tolist(), first):
+            if count:
+                self._bins[bin_] += int(count)
 
     def histogram(self) -> Histogram:
         """Give the bins, empty ones between them included."""
@@ -63,11 +66,14 @@ class Spread:
             self._bins = halved
 
 
-def _bins(values: Values, step: float) -> NDArray[np.int64]:
-    """Give the bin of each value: itself over the step, a power of two, rounded down."""
+def _bins(values: Values, step: float, low: float) -> NDArray[np.int64]:
+    """Give the bin of each value: itself over the step, a power of two, rounded down. The lowest is `low`."""
     if values.dtype == np.int64:
         return values.astype(np.int64, copy=False) >> (int(step).bit_length() - 1)
-    bins = np.floor(values / step)
+    bins = values / step
+    if low >= 0:
+        return bins.astype(np.int64)
+    np.floor(bins, out=bins)
     # What is so small that the quotient is nothing still lies below 0.
     bins -= (values < 0) & (bins == 0)
     return bins.astype(np.int64)

@@ -6,7 +6,7 @@ goes to the rules, or to a C parser of the same grammar. tests/unit/training_exp
 """
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,24 +35,24 @@ def _all(octet: int) -> np.uint64:
     return _word(bytes([octet]) * WORD)
 
 
-# Of n digits at the end of a word: what is no digit before them, and zeros in its place.
+# The last n bytes of a word.
 _LAST = np.array([(1 << 64) - (1 << 8 * (WORD - n)) for n in range(WORD + 1)], np.uint64)
-_ZEROS = np.array([int.from_bytes(b"0" * (WORD - n), "little") for n in range(WORD + 1)], np.uint64)
 _HIGH, _LOW = _all(0x80), _all(0x7F)
-# Added to a byte, these reach its highest bit from 10 on, and from 1 on.
-_NO_DIGIT, _NOT_NIL = 0x76, 0x7F
+_ZEROS, _POINTS = _all(_ZERO), _all(_POINT)
+# Added to a byte, it reaches its highest bit from 10 on.
+_NO_DIGIT = _all(0x76)
+_BYTE, _WORD_BITS = np.uint64(8), np.uint64(64)
 
 
 def integers(cells: Cells) -> NDArray[np.int64] | None:
     """Read all cells as integers; None where one is none."""
-    negative, starts, lengths = _unsigned(cells)
+    unsigned = _unsigned(cells)
+    lengths = unsigned.lengths
     if cells.shortest > 0 and int(lengths.min()) > 0 and int(lengths.max()) <= _MOST_DIGITS:
         values = _digits(cells, cells.lengths, lengths)
-        if values is None or _zero_leads(cells, starts, lengths):
+        if values is None or _zero_leads(unsigned, lengths):
             return None
-        if negative is None:
-            return values
-        return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
+        return _signed(unsigned, values)
     return _integers_by_json(cells)
 
 
@@ -73,27 +73,21 @@ def numbers(cells: Cells) -> NDArray[np.float64] | None:
 
 def _decimals(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as digits with a point or none; None where one is of another form, number or not."""
-    negative, starts, lengths = _unsigned(cells)
+    unsigned = _unsigned(cells)
+    lengths = unsigned.lengths
     if cells.shortest == 0 or int(lengths.min()) == 0 or int(lengths.max()) > _EXACT_DIGITS + 1:
         return None
-    before = _before_point(cells, starts, lengths)
+    in_one_word = cells.longest <= WORD
+    before, digits = (_point_taken_out if in_one_word else _around_point)(cells, unsigned)
     behind = np.maximum(lengths - before - 1, 0)
     # Digits on both sides of a point, or no point at all; and not too many in all.
-    if int(before.min()) == 0 or bool(((behind == 0) & (before != lengths)).any()):
+    if digits is None or int(before.min()) == 0 or bool(((behind == 0) & (before != lengths)).any()):
         return None
-    if int((before + behind).max()) > _EXACT_DIGITS or _zero_leads(cells, starts, before):
+    if int((before + behind).max()) > _EXACT_DIGITS or _zero_leads(unsigned, before):
         return None
-    whole = _digits(cells, starts - cells.starts + before, before)
-    rest = _digits(cells, cells.lengths, behind)
-    if whole is None or rest is None:
-        return None
-    scale = _TENS.take(behind)
     # Both are exactly doubles, so their quotient is the nearest one (Clinger, "How to read floating point
     # numbers accurately").
-    values: NDArray[np.float64] = (whole * scale + rest) / scale
-    if negative is None:
-        return values
-    return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
+    return _signed(unsigned, digits / _TENS.take(behind))
 
 
 def _numbers_by_json(cells: Cells) -> NDArray[np.float64] | None:
@@ -120,121 +114,212 @@ def _listed(cells: Cells, signs: bytes) -> bytes | None:
     return None if listed.translate(None, signs + b",\0") else listed[:-1].replace(b"\0", b" ")
 
 
-def _unsigned(cells: Cells) -> tuple[Mask | None, Places, Places]:
-    """Give which cells begin with a minus, None where none does, and where all go on, how long."""
-    negative = cells.buffer.octets.take(cells.starts) == _MINUS
+class _Unsigned(NamedTuple):
+    """Which cells begin with a minus (None: none does), and where all go on, how long, with which byte."""
+
+    negative: Mask | None
+    starts: Places
+    lengths: Places
+    leads: NDArray[np.uint8]
+
+
+def _unsigned(cells: Cells) -> _Unsigned:
+    leads = cells.buffer.octets.take(cells.starts)
+    negative = leads == _MINUS
     if not negative.any():
-        return None, cells.starts, cells.lengths
-    return negative, cells.starts + negative, cells.lengths - negative
+        return _Unsigned(None, cells.starts, cells.lengths, leads)
+    starts = cells.starts + negative
+    return _Unsigned(negative, starts, cells.lengths - negative, cells.buffer.octets.take(starts))
 
 
-def _zero_leads(cells: Cells, starts: Places, lengths: Places) -> bool:
+def _signed[T: (NDArray[np.int64], NDArray[np.float64])](unsigned: _Unsigned, values: T) -> T | None:
+    """Put the minus to the values that have one; None where one is -0."""
+    negative = unsigned.negative
+    if negative is None:
+        return values
+    return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
+
+
+def _zero_leads(unsigned: _Unsigned, lengths: Places) -> bool:
     """Say whether one of several digits begins with 0."""
-    leads = cells.buffer.octets.take(starts) == _ZERO
-    return bool((leads & (lengths > 1)).any())
+    zeros = unsigned.leads == _ZERO
+    return bool(zeros.any()) and bool((zeros & (lengths > 1)).any())
 
 
-def _before_point(cells: Cells, starts: Places, lengths: Places) -> Places:
-    """Count the bytes before the first point of each, all where there is none; of up to two words."""
-    rest = cells if starts is cells.starts else Cells(cells.buffer, starts, lengths)
-    first = _place_of(rest.near[0], _POINT)
+def _point_taken_out(cells: Cells, unsigned: _Unsigned) -> tuple[Places, NDArray[np.int64] | None]:
+    """Give how many bytes come before a point and what all digits are worth without it; of one word."""
+    words = cells.near[0]
+    if unsigned.negative is not None:
+        words = words >> (unsigned.negative * _BYTE)
+    below = _below(words, _POINTS)
+    before = np.minimum(np.bitwise_count(below) >> 3, unsigned.lengths)
+    # What is behind the point moves up to its place; without one, all is below it.
+    moved = words >> _BYTE
+    digits = moved ^ ((moved ^ words) & below)
+    return before, _eight_digits(_to_the_end(digits, unsigned.lengths - (before < unsigned.lengths)))
+
+
+def _around_point(cells: Cells, unsigned: _Unsigned) -> tuple[Places, NDArray[np.int64] | None]:
+    """Give how many bytes come before a point and what all digits are worth without it; of two words."""
+    starts, lengths = unsigned.starts, unsigned.lengths
+    rest = cells if unsigned.negative is None else Cells(cells.buffer, starts, lengths)
+    before = np.bitwise_count(_below(rest.near[0], _POINTS)) >> 3
     if rest.longest > WORD:
-        first = np.where(first == WORD, _place_of(rest.near[1], _POINT) + WORD, first)
-    return np.minimum(first, lengths)
+        second = np.bitwise_count(_below(rest.near[1], _POINTS)) >> 3
+        before = np.where(before == WORD, second + WORD, before)
+    before = np.minimum(before, lengths)
+    behind = np.maximum(lengths - before - 1, 0)
+    if int(behind.max()) > _EXACT_DIGITS:
+        return before, None
+    whole = _digits(cells, starts - cells.starts + before, before)
+    rest_ = _digits(cells, cells.lengths, behind)
+    return before, None if whole is None or rest_ is None else whole * _TENS.take(behind) + rest_
 
 
-def _place_of(words: Words, octet: int) -> Places:
-    """Give where a byte first stands in each word, 8 where it does not."""
-    differing = words ^ _all(octet)
-    there = ~(((differing & _LOW) + _LOW) | differing | _LOW)
-    return (np.bitwise_count((there & (np.uint64(0) - there)) - np.uint64(1)) >> 3).astype(np.intp)
+def _below(words: Words, octets: np.uint64) -> Words:
+    """Give all bits below the first byte of each word that is the one in `octets`; all where none is."""
+    differing = words ^ octets
+    # The highest bit of each byte that is 0, exactly; moved down to its lowest.
+    there = ~(((differing & _LOW) + _LOW) | differing | _LOW) >> np.uint64(7)
+    below: Words = (there - np.uint64(1)) & ~there
+    return below
 
 
-def _digits(cells: Cells, ends: Places, counts: Places) -> NDArray[np.int64] | None:
+def _digits(cells: Cells, ends: Places | int, counts: Places | int) -> NDArray[np.int64] | None:
     """Read so many digits before a place in each cell, up to 16, as whole numbers; None where one is none."""
-    low = _eight_digits(_before(cells, ends), np.minimum(counts, WORD))
-    if low is None or int(counts.max()) <= WORD:
+    if ends is counts and cells.longest <= WORD:
+        return _eight_digits(_to_the_end(cells.near[0], cells.lengths))
+    low = _eight_digits((_before(cells, ends) ^ _ZEROS) & _LAST.take(np.minimum(counts, WORD)))
+    if low is None or int(np.max(counts)) <= WORD:
         return low
-    high = _eight_digits(cells.buffer.words[cells.starts + ends - 2 * WORD], np.maximum(counts - WORD, 0))
+    words = cells.buffer.words[cells.starts + ends - 2 * WORD]
+    high = _eight_digits((words ^ _ZEROS) & _LAST.take(np.maximum(counts - WORD, 0)))
     return None if high is None else high * _TENS[WORD] + low
 
 
-def _before(cells: Cells, ends: Places) -> Words:
+def _to_the_end(words: Words, lengths: Places) -> Words:
+    """Move digits from the beginning of words to their end, one at least: there each is its value."""
+    moved: Words = (words ^ _ZEROS) << (_WORD_BITS - _BYTE * lengths.view(np.uint64))
+    return moved
+
+
+def _before(cells: Cells, ends: Places | int) -> Words:
     """Give the words that end at a place in each cell; what lies before the cell is anything."""
-    if cells.longest <= WORD:
-        words: Words = cells.near[0] << (8 * (WORD - ends)).view(np.uint64)
+    words: Words
+    if isinstance(ends, int):
+        words = _from(cells, ends - WORD)
+    elif cells.longest <= WORD:
+        words = cells.near[0] << (8 * (WORD - ends)).view(np.uint64)
     else:
         words = cells.buffer.words[cells.starts + ends - WORD]
     return words
 
 
 def _from(cells: Cells, at: int) -> Words:
-    """Give the words from a byte of each cell on, which two near words hold."""
+    """Give the words from a byte of each cell on, which near words hold."""
     number, bits = at // WORD, np.uint64(8 * (at % WORD))
-    words: Words = (cells.near[number] >> bits) | (cells.near[number + 1] << (np.uint64(64) - bits))
+    if not bits:
+        return cells.word(number)
+    words: Words = (cells.near[number] >> bits) | (cells.near[number + 1] << (_WORD_BITS - bits))
     return words
 
 
-def _eight_digits(words: Words, counts: Places) -> NDArray[np.int64] | None:
-    words = words & _LAST.take(counts) | _ZEROS.take(counts)
-    words ^= _all(_ZERO)
-    if int(np.bitwise_or.reduce((words + _all(_NO_DIGIT)) | words)) & int(_HIGH):
+def _eight_digits(words: Words) -> NDArray[np.int64] | None:
+    """Give what eight digits are worth, each byte one's value, the first lowest; None where one is none."""
+    beyond = words + _NO_DIGIT
+    beyond |= words
+    if int(np.bitwise_or.reduce(beyond)) & int(_HIGH):
         return None
-    return _value_of(words)
+    pairs = _in_pairs(words)
+    # Of the four pairs the first and third, and the second and fourth, each to its place at once.
+    values = pairs & _TWO_PAIRS
+    values *= _FIRST_AND_THIRD
+    pairs >>= np.uint64(16)
+    pairs &= _TWO_PAIRS
+    pairs *= _SECOND_AND_FOURTH
+    values += pairs
+    values >>= np.uint64(32)
+    return values.view(np.int64)
 
 
-def _value_of(words: Words) -> NDArray[np.int64]:
-    """Give what eight digits, one a byte, the first lowest, are worth: in pairs, fours, eights."""
-    words = (words * np.uint64(10) + (words >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-    words = (words * np.uint64(100) + (words >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-    return ((words * np.uint64(10_000) + (words >> np.uint64(32))) & np.uint64(0xFFFFFFFF)).view(np.int64)
+# Their products meet in the upper half of a word.
+_TWO_PAIRS = np.uint64(0x000000FF000000FF)
+_FIRST_AND_THIRD = np.uint64(100 + (1_000_000 << 32))
+_SECOND_AND_FOURTH = np.uint64(1 + (10_000 << 32))
+
+
+def _in_pairs(digits: Words) -> Words:
+    """Give words where the first byte of two digits is what both are worth, and the second is anything."""
+    pairs = digits * np.uint64(10)
+    pairs += digits >> _BYTE
+    return pairs
 
 
 # ---- dates and times
 
 
-def _pattern(text: bytes) -> tuple[np.uint64, np.uint64]:
-    """Give a form, 0 where a digit stands, and what takes a byte that is not of it to its highest bit."""
-    highs = (_NO_DIGIT if octet == _ZERO else _NOT_NIL for octet in text)
-    return _word(text), _word(bytes(highs))
+class _Form(NamedTuple):
+    """The least that each byte of a word may be, and what takes one beyond the most to its highest bit."""
+
+    least: np.uint64
+    highs: np.uint64
 
 
-_YEAR, _DAY, _CLOCK, _OFFSET = map(_pattern, (b"0000-00-", b"00-00-00", b"00:00:00", b"00:00\0\0\0"))
-_FIVE_BYTES = np.uint64((1 << 40) - 1)
+def _form(least: bytes, most: bytes) -> _Form:
+    highs = bytes(0x7F - (last - first) for first, last in zip(least, most, strict=True))
+    return _Form(_word(least), _word(highs.ljust(WORD, b"\x7f")))
+
+
+# The words of a date, and of a datetime, whose third is cut behind the second.
+_YEAR_MONTH = _form(b"0000-00-", b"9999-19-")
+_DAY = _form(b"00", b"39")
+_DAY_TIME = _form(b"00T00:00", b"39T29:59")
+_SECOND = _form(b":00", b":59")
+_OFFSET = _form(b"00:00", b"29:59")
+_THREE_BYTES, _FIVE_BYTES = np.uint64((1 << 24) - 1), np.uint64((1 << 40) - 1)
 _DATE_BYTES, _TIME_BYTES, _OFFSET_BYTES, _MOST_FRACTION = 10, 19, 6, 9
 _DAY_S = 86_400
 
-_YEARS = range(1, 10_000)
-# By the year: is it a leap year, and on which day since 1970 does it begin?
-_LEAP = np.array([False, *(date(year, 12, 31).timetuple().tm_yday == 366 for year in _YEARS)])
-_NEW_YEAR = np.array([0, *(date(year, 1, 1).toordinal() for year in _YEARS)]) - date(1970, 1, 1).toordinal()
-# By 16 times a leap year and the month: days of it, and days before it.
-_MONTHS = np.zeros((2, 16), np.int64)
-_MONTHS[:, 1:13] = [[31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] for february in (28, 29)]
-_BEFORE = np.cumsum(_MONTHS, axis=1) - _MONTHS
+
+def _calendar() -> NDArray[np.int32]:
+    """Tell of a month, by 20 times its year and its number: 32 times its first day since 1970, plus its days.
+
+    What is no month has no days.
+    """
+    months = np.arange(np.datetime64("0001-01", "M"), np.datetime64("10000-02", "M"))
+    firsts = months.astype("M8[D]").astype(np.int64)
+    calendar = np.zeros((10_000, _MONTHS), np.int32)
+    calendar[1:, 1:13] = (32 * firsts[:-1] + np.diff(firsts)).reshape(-1, 12)
+    return calendar.reshape(-1)
+
+
+# As many as two digits can tell of which the first is 0 or 1.
+_MONTHS = 20
+_CALENDAR = _calendar()
+_YEAR_2, _YEAR_9999 = (int(_CALENDAR[year * _MONTHS + 1]) // 32 for year in (2, 9999))
 
 
 def days(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as dates, in seconds since 1970; None where one is none."""
     if not cells.shortest == cells.longest == _DATE_BYTES:
         return None
-    since = _days(cells)
+    since = _days(cells, _pairs(cells.near[1], _DAY))
     return None if since is None else (since * _DAY_S).astype(np.float64)
 
 
-def _days(cells: Cells) -> NDArray[np.int64] | None:
-    """Read what all cells begin with as dates, in days since 1970; None where one does not."""
-    front, back = _pairs(cells.near[0], _YEAR), _pairs(_from(cells, 2), _DAY)
+def _days(cells: Cells, back: Words | None) -> NDArray[np.int64] | None:
+    """Read the dates in first words and these pairs, in days since 1970; None where one is none."""
+    front = None if back is None else _pairs(cells.near[0], _YEAR_MONTH)
     if front is None or back is None:
         return None
-    year, month, day = _octet(front, 0) * 100 + _octet(front, 2), _octet(back, 3), _octet(back, 6)
-    if int(year.min()) < 1 or int(month.max()) > 12 or int(day.min()) < 1:
+    months = _CALENDAR.take(_sum_of_pairs(front, _CENTURY_YEAR_MONTH)).astype(np.int64)
+    day = back & _PAIR
+    day -= np.uint64(1)  # day 0 wraps, and is beyond every month
+    if bool((day >= (months & 31).view(np.uint64)).any()):
         return None
-    months = _LEAP.take(year) * 16 + month
-    if bool((day > _MONTHS.take(months)).any()):
-        return None
-    since: NDArray[np.int64] = _NEW_YEAR.take(year) + _BEFORE.take(months) + day - 1
-    return since
+    months >>= 5
+    months += day.view(np.int64)
+    return months
 
 
 def moments(cells: Cells) -> NDArray[np.float64] | None:
@@ -255,40 +340,55 @@ def _usual_moments(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as datetimes; None where one is of another form, datetime or not."""
     if cells.shortest < _TIME_BYTES:
         return None
-    between = cells.buffer.octets.take(cells.starts + _DATE_BYTES)
-    if not bool(((between == ord("T")) | (between == ord(" "))).all()):
-        return None
-    since, clock, zone = _days(cells), _clock(cells), _zones(cells)
+    back = _pairs(cells.near[1], _DAY_TIME)
+    if back is None:
+        back = _pairs(_with_t(cells.near[1]), _DAY_TIME)
+    since, clock, zone = _days(cells, back), _clock(cells, back), _zones(cells)
     if since is None or clock is None or zone is None:
         return None
     zone_bytes, offset = zone
     # In the first and last year a zone can leave the calendar.
-    if offset is not None and (since.min() < _NEW_YEAR[2] or since.max() >= _NEW_YEAR[9999]):
+    if offset is not None and (since.min() < _YEAR_2 or since.max() >= _YEAR_9999):
         return None
-    fraction = _fractions(cells, cells.lengths - zone_bytes - _TIME_BYTES)
+    even = isinstance(zone_bytes, int) and cells.shortest == cells.longest
+    fraction = _fractions(cells, (cells.longest if even else cells.lengths) - zone_bytes - _TIME_BYTES)
     if fraction is None:
         return None
-    whole = since * _DAY_S + clock
-    return (whole if offset is None else whole - offset) + fraction
+    since *= _DAY_S
+    since += clock
+    if offset is not None:
+        since -= offset
+    return since.astype(np.float64) + fraction
 
 
-def _clock(cells: Cells) -> NDArray[np.int64] | None:
-    """Read the times of day in all cells, in seconds, without fractions."""
-    pairs = _pairs(_from(cells, _DATE_BYTES + 1), _CLOCK)
-    if pairs is None:
+def _with_t(words: Words) -> Words:
+    """Put a T in the place of a blank between date and time, in the second words of datetimes."""
+    blank = (words & _BETWEEN) == _BLANK
+    return np.where(blank, words ^ _BLANK ^ _T, words)
+
+
+_BETWEEN, _BLANK, _T = map(_word, (b"\0\0\xff", b"\0\0 ", b"\0\0T"))
+
+
+def _clock(cells: Cells, back: Words | None) -> NDArray[np.int64] | None:
+    """Read the times of day in these pairs and in all cells' third words, in seconds, without fractions."""
+    seconds_ = None if back is None else _pairs(cells.near[2] & _THREE_BYTES, _SECOND)
+    if seconds_ is None or back is None:
         return None
-    hour, minute, second = _octet(pairs, 0), _octet(pairs, 3), _octet(pairs, 6)
-    if int(hour.max()) > 23 or int(minute.max()) > 59 or int(second.max()) > 59:
-        return None
-    return hour * 3600 + minute * 60 + second
+    clock = _sum_of_pairs(back, _HOUR_MINUTE)
+    clock *= 60
+    clock += ((seconds_ >> _BYTE) & _PAIR).view(np.int64)
+    return None if int(clock.max()) >= _DAY_S else clock
 
 
-def _zones(cells: Cells) -> tuple[Places, NDArray[np.int64] | None] | None:
+def _zones(cells: Cells) -> tuple[Places | int, NDArray[np.int64] | None] | None:
     """Give how many bytes of each cell name a zone, and how many seconds that is ahead, None for none."""
+    if cells.shortest == cells.longest == _TIME_BYTES:
+        return 0, None
     ends = cells.starts + cells.lengths
     zulu = cells.buffer.octets.take(ends - 1) == _ZULU
-    if cells.shortest == cells.longest == _TIME_BYTES or bool(zulu.all()):
-        return zulu.astype(np.intp), None
+    if bool(zulu.all()):
+        return 1, None
     sign = cells.buffer.octets.take(ends - _OFFSET_BYTES)
     ahead = (sign == ord("+")) & (cells.lengths >= _TIME_BYTES + _OFFSET_BYTES) & ~zulu
     behind = (sign == _MINUS) & (cells.lengths >= _TIME_BYTES + _OFFSET_BYTES) & ~zulu
@@ -296,42 +396,71 @@ def _zones(cells: Cells) -> tuple[Places, NDArray[np.int64] | None] | None:
     if not len(with_offset):
         return zulu.astype(np.intp), None
     pairs = _pairs(cells.buffer.words[ends[with_offset] - _OFFSET_BYTES + 1] & _FIVE_BYTES, _OFFSET)
-    if pairs is None or int(_octet(pairs, 0).max()) > 23 or int(_octet(pairs, 3).max()) > 59:
+    if pairs is None:
+        return None
+    minutes = _sum_of_pairs(pairs, _OFFSET_HOUR_MINUTE)
+    if int(minutes.max()) >= 24 * 60:
         return None
     offset = np.zeros(len(cells), np.int64)
-    offset[with_offset] = _octet(pairs, 0) * 3600 + _octet(pairs, 3) * 60
+    offset[with_offset] = minutes * 60
     return zulu + _OFFSET_BYTES * (ahead | behind), np.where(behind, -offset, offset)
 
 
-def _fractions(cells: Cells, sizes: Places) -> NDArray[np.float64] | None:
+def _fractions(cells: Cells, sizes: Places | int) -> NDArray[np.float64] | np.float64 | None:
     """Read the fractions of a second of all cells, so many bytes each, a point among them; 0 where none."""
-    least, most = int(sizes.min()), int(sizes.max())
+    least, most = int(np.min(sizes)), int(np.max(sizes))
     if least == most == 0:
-        return np.zeros(len(cells))
-    if least < 0 or most > 1 + _MOST_FRACTION or bool((sizes == 1).any()):
+        return np.float64(0)
+    if least < 0 or most > 1 + _MOST_FRACTION or bool(np.any(np.equal(sizes, 1))):
         return None
     points = cells.buffer.octets.take(cells.starts + _TIME_BYTES) == _POINT
-    if not bool((points | (sizes == 0)).all()):
+    if not bool((points | np.equal(sizes, 0)).all()):
         return None
     counts = np.maximum(sizes - 1, 0)
     digits = _digits(cells, _TIME_BYTES + sizes, counts)
     return None if digits is None else digits / _TENS.take(counts)
 
 
-def _pairs(words: Words, pattern: tuple[np.uint64, np.uint64]) -> Words | None:
-    """Read words by their pattern; None where one is of another form.
-
-    Where two digits stand, the first one's byte is then what both are worth.
-    """
-    form, highs = pattern
-    words = words ^ form
-    if int(np.bitwise_or.reduce((words + highs) | words)) & int(_HIGH):
+def _pairs(words: Words, form: _Form) -> Words | None:
+    """Read words by their form, digits in pairs; None where one is of another form."""
+    digits = words ^ form.least
+    beyond = digits + form.highs
+    beyond |= digits
+    if int(np.bitwise_or.reduce(beyond)) & int(_HIGH):
         return None
-    return words * np.uint64(10) + (words >> np.uint64(8))
+    return _in_pairs(digits)
 
 
-def _octet(words: Words, number: int) -> NDArray[np.int64]:
-    return ((words >> np.uint64(8 * number)) & np.uint64(0xFF)).view(np.int64)
+class _Sum(NamedTuple):
+    """Which pairs of a word are summed up, each times its factor, and from which bit of the product on."""
+
+    pairs: np.uint64
+    factors: np.uint64
+    bit: np.uint64
+
+
+def _sum(bit: int, factors: Mapping[int, int]) -> _Sum:
+    """Make the sum of these bytes of a word, each times a factor, that is read from a bit on.
+
+    A product by one number takes each byte up to that bit. What it takes beyond the word is lost, so the sum
+    must be the highest of it; what it takes elsewhere must stay below the sum.
+    """
+    pairs = sum(0xFF << 8 * octet for octet in factors)
+    moved = sum(factor << (bit - 8 * octet) for octet, factor in factors.items())
+    return _Sum(np.uint64(pairs), np.uint64(moved), np.uint64(bit))
+
+
+def _sum_of_pairs(words: Words, sum_: _Sum) -> NDArray[np.int64]:
+    sums = words & sum_.pairs
+    sums *= sum_.factors
+    sums >>= sum_.bit
+    return sums.view(np.int64)
+
+
+_PAIR = np.uint64(0xFF)
+_CENTURY_YEAR_MONTH = _sum(46, {0: 100 * _MONTHS, 2: _MONTHS, 5: 1})
+_HOUR_MINUTE = _sum(48, {3: 60, 6: 1})
+_OFFSET_HOUR_MINUTE = _sum(48, {0: 60, 3: 1})
 
 
 VALUES: Mapping[ColumnType, Callable[[Cells], Values | None]] = {
