@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, Category, ColumnFacts, ColumnType
-from contract.values import text_spelling
+from contract.values import READERS, text_spelling
 from training_export.cells import Cells
 from training_export.column_counts import Counts, Distinct
 from training_export.column_series import Series, Spread, Weights
@@ -121,8 +121,10 @@ def _boolean_spelling(different: Mapping[str, int]) -> str:
 
 
 def _narrowest(cells: Cells) -> tuple[ColumnType, Values | None]:
+    (first,) = cells.some(slice(1)).texts()
     for kind, read in VALUES.items():
-        values = read(cells)
+        # What the first cell is not, all are not: most columns are asked for one type or two.
+        values = None if READERS[kind](first) is None else read(cells)
         if values is not None:
             return kind, values
     return "string", None
