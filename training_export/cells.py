@@ -9,7 +9,7 @@ No cell holds a NUL (csv_scan.py refuses it): so words that are filled up with z
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 
@@ -25,6 +25,8 @@ WORD = 8
 NEAR = 8
 # Whole words are read before the first and behind the last byte of a cell: so much must be there.
 PAD = b"\n" * (NEAR * WORD)
+# So many cells keep a call of numpy busy: of fewer, those of several columns are read together.
+TOGETHER = 8192
 # Longer cells are few in a block, and are read one by one.
 LONG = NEAR * WORD
 
@@ -173,6 +175,30 @@ class Cells:
                 break
         start = int(self.starts[0])
         return self.buffer.data[start : start + shared].decode(errors="ignore")
+
+
+def by_column(buffer: Buffer, starts: Places, lengths: Places) -> Iterator[Cells]:
+    """Give the cells of each column, whose starts and lengths are a row of each."""
+    columns, rows = starts.shape
+    count = max(TOGETHER // rows, 1)
+    for at in range(0, columns, count):
+        yield from _band(buffer, starts[at : at + count], lengths[at : at + count])
+
+
+def _band(buffer: Buffer, starts: Places, lengths: Places) -> Iterable[Cells]:
+    """Give the cells of a few columns, read and hashed together where columns take as many words."""
+    rows = starts.shape[1]
+    if len(starts) == 1:
+        return [Cells(buffer, starts[0], lengths[0])]
+    band: dict[int, Cells] = {}
+    words = np.minimum(-(-lengths.max(axis=1) // WORD), NEAR)
+    for count in set(words.tolist()):
+        alike = np.flatnonzero(words == count)
+        together = Cells(buffer, starts[alike].reshape(-1), lengths[alike].reshape(-1))
+        _ = together.hashes
+        for at, column in enumerate(alike.tolist()):
+            band[column] = together.some(slice(rows * at, rows * (at + 1)))
+    return [band[column] for column in range(len(starts))]
 
 
 def _at[T: (Words, Places)](array: T, which: Places | slice) -> T:

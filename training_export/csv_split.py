@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training_export.cells import PAD, Buffer, Cells, Places
+from training_export.cells import PAD, Buffer, Cells, Places, by_column
 
 type Octets = NDArray[np.uint8]
 # One bit a byte of a buffer: the first byte's is the lowest of the first word.
@@ -121,7 +121,7 @@ class Splitter:
             if regular is None:
                 return None
             buffer = regular
-        return (Cells(buffer, *cells) for cells in zip(starts, lengths, strict=True))
+        return by_column(buffer, starts, lengths)
 
     def _unquoted(
         self, buffer: Buffer, places: Places, starts: Places, lengths: Places, quotes: Places

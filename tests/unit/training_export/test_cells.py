@@ -1,11 +1,14 @@
 """Cells read as words are the texts that they are."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from training_export.cells import LONG, Cells
+from training_export import cells as cells_
+from training_export.cells import LONG, TOGETHER, Buffer, Cells, by_column
 from training_export.column_counts import Counts, Distinct
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
@@ -13,6 +16,7 @@ TEXTS = st.lists(st.one_of(TEXT, TEXT.map(lambda text: text * 12)), min_size=1, 
 
 
 @given(TEXTS)
+@example(["a" * LONG + "Å"])
 def test_cells_are_the_texts_they_were_made_of(texts: list[str]) -> None:
     cells = Cells.of(texts)
     assert cells.texts() == texts
@@ -24,6 +28,37 @@ def test_cells_are_the_texts_they_were_made_of(texts: list[str]) -> None:
     for number in range(4):
         words = [text.encode()[8 * number : 8 * number + 8].ljust(8, b"\0") for text in texts]
         assert cells.word(number).tolist() == [int.from_bytes(word, "little") for word in words]
+
+
+def read(cells: Cells) -> tuple[list[str], list[int], list[int], list[list[int]]]:
+    words = [cells.word(number).tolist() for number in range(LONG // 8)]
+    return cells.texts(), cells.hashes.tolist(), cells.characters().tolist(), words
+
+
+@given(TEXTS, st.data(), st.booleans(), st.booleans())
+def test_some_cells_are_read_alike_whatever_was_read_of_all(
+    texts: list[str], data: st.DataObject, near: bool, hashes: bool
+) -> None:
+    cells = Cells.of(texts)
+    if near:
+        _ = cells.near
+    if hashes:
+        _ = cells.hashes
+    some = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1))
+    first = data.draw(st.integers(0, len(texts) - 1))
+    assert read(cells.some(np.array(some))) == read(Cells.of([texts[at] for at in some]))
+    assert read(cells.some(slice(first, None))) == read(Cells.of(texts[first:]))
+
+
+@given(TEXTS, st.integers(1, 20), st.sampled_from([1, 7, TOGETHER]))
+def test_columns_read_together_are_each_its_own_cells(texts: list[str], columns: int, together: int) -> None:
+    cells = Cells.of(texts * columns)  # column by column, each begun elsewhere in the texts
+    rows = np.arange(len(texts))
+    at = np.array([(rows + column) % len(texts) + column * len(texts) for column in range(columns)])
+    with mock.patch.object(cells_, "TOGETHER", together):
+        split = list(by_column(Buffer(cells.buffer.data), cells.starts[at], cells.lengths[at]))
+    shifted = [[*texts[column % len(texts) :], *texts[: column % len(texts)]] for column in range(columns)]
+    assert list(map(read, split)) == [read(Cells.of(column)) for column in shifted]
 
 
 @given(TEXTS, TEXTS)

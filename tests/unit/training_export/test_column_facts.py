@@ -156,6 +156,67 @@ def test_a_batch_is_read_exactly_as_its_cells_are(cells: list[str], kind: Column
         assert at_once.tolist() == ([seconds(str(time)) for time in one_by_one] if times else one_by_one)
 
 
+@pytest.mark.parametrize("year", [0, 1, 4, 1900, 1969, 1970, 2000, 2023, 2024, 9999])
+def test_every_day_of_a_calendar_is_told_from_what_is_none(year: int) -> None:
+    for month in [*range(22), 32, 92, 99]:
+        for day in [*range(34), 40, 99]:
+            cell = f"{year:04}-{month:02}-{day:02}"
+            told = VALUES["date"](Cells.of([cell, "2026-01-01"]))
+            assert (told is None) == (READERS["date"](cell) is None), cell
+            assert told is None or told[0] == seconds(cell), cell
+
+
+@pytest.mark.parametrize("hour", [0, 19, 23, 24, 29, 30, 99])
+def test_every_time_of_a_day_is_told_from_what_is_none(hour: int) -> None:
+    for minute, second in [(0, 0), (59, 59), (60, 0), (0, 60), (9, 9), (10, 10), (99, 0), (0, 99)]:
+        cell = f"2026-01-01T{hour:02}:{minute:02}:{second:02}Z"
+        told, canonical = VALUES["datetime"](Cells.of([cell])), READERS["datetime"](cell)
+        assert (told is None) == (canonical is None), cell
+        assert told is None or told[0] == seconds(str(canonical)), cell
+
+
+@pytest.mark.parametrize("between", ["T", " ", "T ", "Tt", "T4", "T\0"])
+@pytest.mark.parametrize("zone", ["Z", "", "+05:30"])
+@pytest.mark.parametrize("digits", range(10))
+def test_datetimes_that_are_all_equally_long_are_read_as_each_is(
+    between: str, zone: str, digits: int
+) -> None:
+    source = random.Random(digits)
+    cells = [
+        f"{source.randrange(1, 10_000):04}-12-31{source.choice(between)}23:59:{source.randrange(60):02}"
+        + ("." + "".join(source.choices("0123456789", k=digits)) if digits else "")
+        + zone
+        for _ in range(40)
+    ]
+    one_by_one = [READERS["datetime"](cell) for cell in cells]
+    told = VALUES["datetime"](Cells.of(cells))
+    assert (told is None) == (None in one_by_one)
+    assert told is None or told.tolist() == [seconds(str(time)) for time in one_by_one]
+
+
+@given(
+    st.lists(
+        st.from_regex(
+            r"-?[0-9.]{1,8}|[0-9]{1,7}|-?[0-9]{1,4}\.[0-9]{1,3}|-?[0-9]{1,9}\.[0-9]{1,9}", fullmatch=True
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+@example(["5.", "1.5"])
+@example([".5", "1.5"])
+@example(["-.5"])
+@example(["-1234.56"])
+@example(["1.2.3"])
+@example([".", "-"])
+@example(["-0.0"])
+def test_numbers_with_a_point_are_read_exactly_as_each_is(cells: list[str]) -> None:
+    one_by_one = [READERS["number"](cell) for cell in cells]
+    told = VALUES["number"](Cells.of(cells))
+    assert (told is None) == (None in one_by_one)
+    assert told is None or told.tolist() == one_by_one
+
+
 # ---- counts, ranges, moments
 
 

@@ -15,7 +15,7 @@ from errors import DataRefused
 from training_export import csv_scan
 from training_export.cells import PAD
 from training_export.csv_scan import BLOCK_BYTES, LONGEST_CELL, Dialect, Reading, scan
-from training_export.csv_split import Split, Splitter, splitter_of
+from training_export.csv_split import _STRIP, Split, Splitter, splitter_of
 
 TERMINATORS = ("\r\n", "\n", "\r")
 DELIMITERS = (",", ";", "\t")
@@ -135,6 +135,14 @@ def test_only_whole_records_are_split_and_the_rest_is_left() -> None:
     assert split('1,a\r\n2,"b\r\nc"\r\n3,"d\r\n', 2) == ([["1", "a"], ["2", "b\r\nc"]], '3,"d\r\n')
     assert split("1,a", 2) == ([], "1,a")
     assert split('"1,a\r\n', 2) == ([], '"1,a\r\n')
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_block_of_many_strips_is_split_to_the_end(quote: str) -> None:
+    rows = [[str(number), str(number * 7)] for number in range(200_000)]
+    text = "".join(f"{one},{quote}{other}{quote}\r\n" for one, other in rows)
+    assert len(text) > 10 * _STRIP
+    assert split(text, 2) == (rows, "")
 
 
 @pytest.mark.fault(34)
