@@ -276,6 +276,7 @@ class _Blocks:
 
     def __init__(self, rest: bytes, chunks: Iterator[bytes], size: int) -> None:
         self.rest = rest
+        self._beyond = memoryview(b"")
         self._chunks = chunks
         self._size = size
 
@@ -284,9 +285,9 @@ class _Blocks:
         size = self._size
         while block := self._block(size):
             split = splitter.split(block)
+            self._keep(block, split.used if split else 0)
             if split is None:
                 return
-            self.rest = self.rest[split.used :]
             if split.rows:
                 yield split
                 size = self._size
@@ -298,11 +299,19 @@ class _Blocks:
     def _block(self, size: int) -> bytes:
         """Give the next bytes between two PADs, fewer only at the end; none at all are nothing."""
         drawn, have = [self.rest], len(self.rest)
+        self.rest = b""
         while have < size and (chunk := next(self._chunks, None)):
             drawn.append(chunk)
             have += len(chunk)
-        self.rest = b"".join(drawn)
-        return b"".join((PAD, memoryview(self.rest)[:size], PAD)) if self.rest else b""
+        last = memoryview(drawn.pop())
+        cut = len(last) - max(have - size, 0)
+        self._beyond = last[cut:]
+        return b"".join((PAD, *drawn, last[:cut], PAD)) if have else b""
+
+    def _keep(self, block: bytes, used: int) -> None:
+        """Keep what of a block was not used, and what was drawn beyond it."""
+        self.rest = b"".join((memoryview(block)[len(PAD) + used : -len(PAD)], self._beyond))
+        self._beyond = memoryview(b"")
 
 
 class _Lines:
