@@ -57,11 +57,10 @@ class Counts:
         """Give what was never seen among these cells; None where it would be too much."""
         if not len(cells):
             return ()
-        order = np.argsort(cells.hashes)
-        firsts = order[_differing(cells.hashes.take(order))]
-        if len(firsts) > self._most:
+        different = _different(cells, self._most)
+        if different is None:
             return None
-        new = set(cells.some(firsts).texts()) - self._seen.keys()
+        new = [text for text in different if text not in self._seen]
         return new if len(self._seen) + len(new) <= self._most else None
 
     def _learn(self, new: Collection[str]) -> None:
@@ -167,6 +166,19 @@ class Distinct:
             return len(self._kept), 0.0
         share = (int(self._limit) + 1) / 2**64
         return round((self._few - 1) / share), round(1 / math.sqrt(self._few - 2), 4)
+
+
+def _different(cells: Cells, most: int) -> Sequence[str] | None:
+    """Give each different cell once; None where these are more than `most`."""
+    one_word = cells.longest <= WORD
+    different = _sorted_once(cells.near[0] if one_word else cells.hashes)
+    if len(different) > most:
+        return None
+    if one_word:
+        # Of such a text numpy takes the zeros behind its end off.
+        return [text.decode() for text in different.view("S8").tolist()]
+    order = np.argsort(cells.hashes)
+    return cells.some(order[_differing(cells.hashes.take(order))]).texts()
 
 
 def _sorted_once(hashes: Words) -> Words:
