@@ -205,11 +205,10 @@ def _bits(octets: Octets, signs: Sequence[int]) -> Bits:
     """Say of each byte behind a PAD whether it is one of the signs: a row for each of these."""
     found = np.zeros((len(signs), -(-len(octets) // _BITS)), "<u8")
     by_octet = found.view(np.uint8)
+    each = np.array(signs, np.uint8).reshape(-1, 1)
     for at in range(0, len(octets), _STRIP):
-        strip = octets[at : at + _STRIP]
-        for number, sign in enumerate(signs):
-            packed = np.packbits(strip == sign, bitorder="little")
-            by_octet[number, at // 8 : at // 8 + len(packed)] = packed
+        packed = np.packbits(octets[at : at + _STRIP] == each, axis=1, bitorder="little")
+        by_octet[:, at // 8 : at // 8 + packed.shape[1]] = packed
     found[:, : len(PAD) // _BITS] = 0
     return found
 
