@@ -148,8 +148,9 @@ class Distinct:
         if self._limit is not None:
             hashes = hashes[hashes < self._limit]
         self._waiting.append(hashes)
-        # Sorting is what costs: it waits until it is worth it.
-        if sum(map(len, self._waiting)) > 4 * self._few:
+        # Sorting is what costs: it waits until it is worth it. A first limit is so at once: it keeps most of
+        # what comes from being sorted at all.
+        if sum(map(len, self._waiting)) > (self._few if self._limit is None else 4 * self._few):
             self._sort()
 
     def _sort(self) -> None:
@@ -171,12 +172,13 @@ class Distinct:
 def _different(cells: Cells, most: int) -> Sequence[str] | None:
     """Give each different cell once; None where these are more than `most`."""
     one_word = cells.longest <= WORD
-    different = _sorted_once(cells.near[0] if one_word else cells.hashes)
-    if len(different) > most:
+    in_order = np.sort(cells.near[0] if one_word else cells.hashes)
+    differing = _differing(in_order)
+    if np.count_nonzero(differing) > most:
         return None
     if one_word:
         # Of such a text numpy takes the zeros behind its end off.
-        return [text.decode() for text in different.view("S8").tolist()]
+        return [text.decode() for text in in_order[differing].view("S8").tolist()]
     order = np.argsort(cells.hashes)
     return cells.some(order[_differing(cells.hashes.take(order))]).texts()
 
@@ -187,8 +189,9 @@ def _sorted_once(hashes: Words) -> Words:
     return hashes[_differing(hashes)]
 
 
-def _differing(hashes: Words) -> Mask:
-    """Say which of sorted hashes differ from the one before."""
-    differing = np.ones(len(hashes), np.bool_)
-    np.not_equal(hashes[1:], hashes[:-1], out=differing[1:])
+def _differing(in_order: Words) -> Mask:
+    """Say which of sorted numbers differ from the one before."""
+    differing = np.empty(len(in_order), np.bool_)
+    differing[:1] = True
+    np.not_equal(in_order[1:], in_order[:-1], out=differing[1:])
     return differing

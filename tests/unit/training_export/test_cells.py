@@ -1,5 +1,8 @@
 """Cells read as words are the texts that they are."""
 
+import os
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -110,6 +113,25 @@ def test_too_many_different_cells_are_not_counted_at_all() -> None:
     assert dict(counts.total()) == {"a": 2, "b": 1}
     assert counts.add(Cells.of(["a", "c"]))
     assert dict(counts.total()) == {"a": 3, "b": 1, "c": 1}
+
+
+def test_counted_cells_stand_in_the_same_order_in_every_process() -> None:
+    # Sums over them are then the same to the last bit: a set's order is each process's own.
+    count = (
+        "from training_export.cells import Cells; from training_export.column_counts import Counts; "
+        "counts = Counts(100); counts.add(Cells.of([f'{n}' for n in range(50)])); "
+        "counts.add(Cells.of([f'{n} and a second word' for n in range(50)])); print(list(counts.total()))"
+    )
+    orders = {
+        subprocess.run(
+            [sys.executable, "-c", count],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(orders) == 1
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 5000])
