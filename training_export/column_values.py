@@ -187,7 +187,7 @@ def _below(words: Words, octets: np.uint64) -> Words:
 
 def _digits(cells: Cells, ends: Places | int, counts: Places | int) -> NDArray[np.int64] | None:
     """Read so many digits before a place in each cell, up to 16, as whole numbers; None where one is none."""
-    if ends is counts and cells.longest <= WORD:
+    if ends is counts and cells.longest <= WORD:  # whole cells, of one word
         return _eight_digits(_to_the_end(cells.near[0], cells.lengths))
     low = _eight_digits((_before(cells, ends) ^ _ZEROS) & _LAST.take(np.minimum(counts, WORD)))
     if low is None or int(np.max(counts)) <= WORD:
@@ -286,10 +286,15 @@ def _calendar() -> NDArray[np.int32]:
 
     What is no month has no days.
     """
-    months = np.arange(np.datetime64("0001-01", "M"), np.datetime64("10000-02", "M"))
+    # The calendar repeats every 400 years: so little is computed that import leaves no memory behind.
+    months = np.arange(np.datetime64("2000-01", "M"), np.datetime64("2400-02", "M"))
     firsts = months.astype("M8[D]").astype(np.int64)
+    days_ = np.diff(firsts)
     calendar = np.zeros((10_000, _MONTHS), np.int32)
-    calendar[1:, 1:13] = (32 * firsts[:-1] + np.diff(firsts)).reshape(-1, 12)
+    for year in range(0, 10_000, 400):
+        moved = firsts[:-1] + (year - 2000) // 400 * (firsts[-1] - firsts[0])
+        calendar[year : year + 400, 1:13] = (32 * moved + days_).reshape(-1, 12)
+    calendar[0] = 0  # no year either
     return calendar.reshape(-1)
 
 
