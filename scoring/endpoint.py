@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from email.utils import formatdate
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -38,15 +37,12 @@ SHORTEST_SECRET = 8
 log = logging.getLogger("sesam-azureml.endpoint")
 
 
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Never: the key must not leave for another address."""
-        del resp
-        return None
-
-
 class _OneService(WatchedAdapter):
-    """The transport to one web service, whose pool is looked up once: url and trust are those of settings."""
+    """The transport to one web service, whose pool is looked up once: url and trust are those of settings.
+
+    A transport alone, without a session, follows no redirect, with which the key would leave for another
+    address, and keeps no cookies, which could only tie us to one instance of the service.
+    """
 
     _pool: ConnectionPool | None = None
 
@@ -56,6 +52,12 @@ class _OneService(WatchedAdapter):
         if pool is None:
             pool = self._pool = super().get_connection_with_tls_context(*args, **options)
         return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """See HTTPAdapter: without what nobody reads, as cookies and a text's encoding."""
+        response = requests.Response()
+        response.status_code, response.raw, response.request = resp.status, resp, req
+        return response
 
     def close(self) -> None:
         """See HTTPAdapter."""
@@ -92,7 +94,7 @@ class Endpoint:
         self._answer_bytes = answer_bytes
         self._header_bytes = header_bytes
         self.whom = f"The web service of {model} ({urlsplit(settings.url).hostname})"
-        self._session = _session(settings)
+        self._transport = _OneService(pool_connections=1, pool_maxsize=settings.in_flight, max_retries=0)
         self._verify = settings.verify_tls and trusted_roots()
         self._template = self._prepared(model)
         self._query_values = [value for _, value in parse_qsl(urlsplit(settings.url).query)]
@@ -133,7 +135,7 @@ class Endpoint:
 
     def close(self) -> None:
         """Let go of the connections kept."""
-        self._session.close()
+        self._transport.close()
 
     def _prepared(self, model: str) -> requests.PreparedRequest:
         """Make once what all requests share; that also proves that it can be made."""
@@ -168,14 +170,7 @@ class Endpoint:
 
     def _exchange(self, request: requests.PreparedRequest, seconds: float, exchange: Exchange) -> Outcome:
         try:
-            response = self._session.send(
-                request,
-                stream=True,
-                timeout=seconds,
-                allow_redirects=False,
-                verify=self._verify,
-                proxies={},
-            )
+            response = self._transport.send(request, stream=True, timeout=seconds, verify=self._verify)
             try:
                 reply = _without(self._secrets(request), self._read(response))
             finally:
@@ -237,17 +232,6 @@ class Endpoint:
             request_id,
             theirs or "-",
         )
-
-
-def _session(settings: ModelSettings) -> _Session:
-    session = _Session()
-    session.trust_env = False
-    # Cookies could only tie us to one instance of the service.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _OneService(pool_connections=1, pool_maxsize=settings.in_flight, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 def _without(secrets: Iterable[str], reply: Reply) -> Reply:
