@@ -122,9 +122,7 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
     taken = _taken(batch, model, deadline)
     _refuse_misfits(taken, model)
     results = _results(taken, model, deadline)
-    parts: list[bytes] = []
-    for text, added in zip(taken.texts, _added(taken, results, model), strict=True):
-        parts += with_properties(text, added)
+    parts = with_properties(taken.texts, _added(taken, results, model))
     refused = {at for at, result in zip(taken.fits, results, strict=True) if isinstance(result, RowRefused)}
     report = Report(
         entities=len(batch),

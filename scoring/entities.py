@@ -26,6 +26,7 @@ _one = msgspec.json.Decoder(msgspec.Raw)
 _reread = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _write = msgspec.json.Encoder(decimal_format="number")
 _add = msgspec.json.Encoder().encode
+_add_lines = msgspec.json.Encoder().encode_lines
 
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError)
 
@@ -178,16 +179,26 @@ def without(raw: bytes, prefix: str) -> bytes:
     return msgspec.json.encode(kept)
 
 
-def with_properties(raw: bytes, added: Mapping[str, object]) -> tuple[bytes, ...]:
-    """Add properties to an entity's JSON text, none of which may be there already.
+def with_properties(texts: Sequence[bytes], added: Sequence[Mapping[str, object]]) -> Sequence[bytes]:
+    """Add properties to the JSON texts of entities, none of which may be there already.
 
-    Gives the parts of the text, for write_batch to put commas between.
+    Gives the parts of the texts, for write_batch to put commas between.
     """
-    if not added:
-        return (raw,)
-    tail = _add(added)
-    has_others = raw[1:2] == b'"' or raw[1:-1].strip()
-    return (raw[:-1], tail[1:]) if has_others else (tail,)
+    if not texts:
+        return ()
+    # A line an entity, as msgspec writes none within; each begins with the bracket that is in the way.
+    tails = _add_lines(added)[1:-1].replace(b"\n{", b"\n").split(b"\n")
+    if all(added) and {text[:2] for text in texts} == {b'{"'}:
+        parts = [b""] * (2 * len(texts))
+        parts[::2], parts[1::2] = [text[:-1] for text in texts], tails
+        return parts
+    return [part for text, tail in zip(texts, tails, strict=True) for part in _with_tail(text, tail)]
+
+
+def _with_tail(text: bytes, tail: bytes) -> tuple[bytes, ...]:
+    if tail == b"}":
+        return (text,)
+    return (text[:-1], tail) if text[1:-1].strip() else (b"{" + tail,)
 
 
 def only(entity: Entity) -> bytes:

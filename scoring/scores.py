@@ -212,6 +212,8 @@ def _cleaned(column: Column, decimals: int) -> Column:
     if kinds <= {int, bool, type(None)}:
         return column
     if kinds == {float}:
+        if decimals < 0 and math.isfinite(sum(column)):  # type: ignore[arg-type]  # just seen: floats
+            return column  # the sum is not finite where any of them is not
         return [_number(value, decimals) for value in column]  # type: ignore[arg-type]  # just seen: floats
     if kinds == {str}:
         texts = {text: _text(text) for text in set(column)}  # type: ignore[arg-type]  # just seen: texts

@@ -78,7 +78,7 @@ def entities(data: bytes) -> None:
         read = [text for part in batch.slices() for text in part.texts]
     except (InvalidRequest, TooLarge):
         return
-    parts = [p for text in read for p in with_properties(without(text, PREFIX), {"churn:x": 1})]
+    parts = with_properties([without(text, PREFIX) for text in read], [{"churn:x": 1}] * len(read))
     answer = exactly(write_batch(parts, batch.single))
     assert isinstance(answer, dict) == batch.single
     came, went = exactly(data), [answer] if batch.single else answer
