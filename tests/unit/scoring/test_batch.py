@@ -256,6 +256,11 @@ def test_one_object_gives_one_object_with_plain_json_values() -> None:
     }
 
 
+@pytest.mark.parametrize("body", ["{}", "{ }", '{"churn:old":1}'])
+def test_an_object_without_properties_is_answered_with_what_is_added_alone(body: str) -> None:
+    assert list(scored(body, on_bad_entity="mark")) == ["churn:error"]
+
+
 def test_an_entity_that_does_not_fit_fails_the_batch_and_is_named_without_its_values() -> None:
     service = Service()
     with pytest.raises(EntitiesDoNotFit) as error:
