@@ -84,9 +84,9 @@ class Batch:
                 f"The request holds {len(self)} entities, the limit is {most_entities} (limits.entities): "
                 "lower the batch_size of the pipe's http transform."
             )
-        # Depth cannot exceed the number of opening brackets, and counting those costs next to nothing. Of
-        # those in the body each other entity and the array have one.
-        self._shallow = body.count(b"{") + body.count(b"[") - len(self) < deepest
+        # Depth cannot exceed the number of opening brackets, and those are soon counted. Of those in the body
+        # each other entity and the array have one.
+        self._shallow = _has_fewer_brackets(body, deepest + len(self))
 
     def __len__(self) -> int:
         return len(self._raws or self._slow)
@@ -123,11 +123,24 @@ class Batch:
                 raise InvalidRequest(
                     f"Element {start + index} has no _id of type string: send entities as Sesam does."
                 )
-            brackets = text.count(b"{") + text.count(b"[")
-            if brackets > self._deepest and not nests_within(part.entities.at(index), self._deepest):
+            shallow = _has_fewer_brackets(text, self._deepest + 1)
+            if not shallow and not nests_within(part.entities.at(index), self._deepest):
                 raise TooLarge(
                     f"Element {start + index} is nested deeper than {self._deepest} levels (limits.depth)."
                 )
+
+
+def _has_fewer_brackets(text: bytes, most: int) -> bool:
+    """Say whether there are fewer opening brackets; by `find`, as `count` looks at every byte by itself."""
+    found = 0
+    for bracket in (b"{", b"["):
+        at = text.find(bracket)
+        while at >= 0:
+            found += 1
+            if found >= most:
+                return False
+            at = text.find(bracket, at + 1)
+    return True
 
 
 def _read_slowly(body: bytes, deepest: int) -> list[_Slow]:
