@@ -73,6 +73,8 @@ def wire_values(data: bytes) -> None:
 
 def entities(data: bytes) -> None:
     """A body is entities that come back as they came, scores added, or a failure that says what is wrong."""
+    shape = Shape()
+    assert decoded(data, shape) == decoded(data, shape), "names that are known change nothing"
     try:
         batch = Batch(data, MOST_ENTITIES, DEEPEST, Shape())
         read = [text for part in batch.slices() for text in part.texts]
@@ -85,6 +87,15 @@ def entities(data: bytes) -> None:
     for before, after in zip([came] if batch.single else came, went, strict=True):
         assert after.pop("churn:x") == 1
         assert after == {name: value for name, value in before.items() if not name.startswith(PREFIX)}
+
+
+def decoded(data: bytes, shape: Shape) -> list[str] | str:
+    """Give what each entity of a body has, or what is wrong with it."""
+    try:
+        parts = list(Batch(data, MOST_ENTITIES, DEEPEST, shape).slices())
+    except (InvalidRequest, TooLarge) as failure:
+        return str(failure)
+    return [repr(sorted(part.entities.at(at).items())) for part in parts for at in range(len(part))]
 
 
 def exactly(text: bytes) -> Any:
