@@ -116,7 +116,7 @@ def _decimals(values: Values) -> Sequence[float] | None:
     joined = ",".join(values).encode()
     if joined[:2] != b"~f" or joined.count(b",~f") != len(values) - 1:
         return None
-    digits = joined.replace(b"~f", b"")
+    digits = joined[2:].replace(b",~f", b",")
     if digits.translate(None, b"0123456789-.,"):
         return None
     # As many as there are values: a lone ~f, without digits, is none, and a comma inside a text makes two.

@@ -200,6 +200,8 @@ class Encoder:
         Each comes out as if it were encoded alone.
         """
         plan = self._plan(entities.names)
+        if plan.by_shape:  # it may be so by names that none of these entities has
+            plan = self._plan(frozenset[str]().union(*map(entities.at, range(len(entities)))))
         if not plan.by_shape:
             return self._encode_by(plan, entities)
         # Which property counts, or whether any is refused, depends on what each entity has.

@@ -38,6 +38,7 @@ USUAL = {
 }
 ODD_VALUES: list[object] = [None, "", True, 0, 1, 1.0, -0.0, float("nan"), float("inf"), 2**63, 10**400]
 ODD_VALUES += [[1], ["a"], [None], [[1]], [], {}, "1", "true", "a,b", "~:crm:1", "2020-01-01"]
+ODD_VALUES += ["~f1~f2", "~f~f1"]
 ODD_VALUES += ["~f1,~f2", "~f1", "~f-0", "~f1e400", "~f٣", "~f1\n", "~t2020-01-01\n", "~t2020-02-30"]
 ODD_VALUES += ["~t2020-01-01T00:00:00Z", "~t2020-01-01T24:00:00Z", "2020-01-01T00:00:00.10Z"]
 ODD = st.sampled_from(ODD_VALUES)
@@ -89,6 +90,8 @@ def told(encoded: Sequence[Encoded | DoesNotFit]) -> str:
 @pytest.mark.statement("sesam-43")
 @given(columns(), st.booleans())
 @example((Column(name="x", type="number"), ["~f-0", "~f-0.0"]), False)
+@example((Column(name="x", type="number"), ["~f1~f2", "~f3"]), False)
+@example((Column(name="x", type="number"), ["~f~f1", "~f3"]), False)
 @example((Column(name="x", type="datetime", nullable=True), ["~t2020-01-01T10:00:00.10Z", None]), True)
 @example((Column(name="x", type="date"), ["~t2020-01-01", "2020-01-01"]), False)
 @example((Column(name="x", type="integer", minimum=0, maximum=1), [True, 1]), False)
