@@ -169,7 +169,7 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class WatchedAdapter(HTTPAdapter):
-    """The transport of a `requests.Session` whose exchanges `cut_at` can cut."""
+    """The transport, with or without a `requests.Session`, whose exchanges `cut_at` can cut."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Make the pools of watched connections."""

@@ -18,6 +18,7 @@ from contract.values import INT64, LARGEST_EXACT, Value
 
 type Values = Sequence[Any]
 type ReadAll = Callable[[Values, set[type]], Sequence[Value | None] | None]
+# Gives the very sequence that it was given where the values stand as they are.
 type _Read = Callable[[Values, set[type]], Sequence[Value] | None]
 
 # So many entities or rows at a time stay in the processor's cache (docs/benchmarks.md).
@@ -174,8 +175,8 @@ def _moments(column: Column, naive: bool) -> _Read:
 def _of_one_shape(values: Values) -> tuple[str, Sequence[str]]:
     """Give the shape that all texts have, each digit as 0, and the texts, both without `~t`.
 
-    The shape is empty where they have not all the same one. One of a single line is proven: a line end
-    within a text would make a line more than there are texts.
+    The shape is empty where they have not all the same one. A shape of one line, as those known here are, is
+    proven: a line end within a text would make a line more than there are texts.
     """
     shape = values[0].encode().translate(_SHAPE)
     joined = "\n".join(values).encode().translate(_SHAPE)

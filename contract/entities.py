@@ -4,6 +4,7 @@ However they were decoded, an encoder reads them all in this one way.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -38,7 +39,11 @@ class DictEntities:
 
     def __init__(self, entities: Sequence[Entity]) -> None:
         self._entities = entities
-        self.names = frozenset[str]().union(*entities)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """See Entities."""
+        return frozenset[str]().union(*self._entities)
 
     def __len__(self) -> int:
         return len(self._entities)

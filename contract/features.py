@@ -99,7 +99,7 @@ class _Feature:
         kinds = set(map(type, found))
         if _ABSENT_TYPE in kinds and not self.required:
             found = [None if value is ABSENT else value for value in found]
-            kinds = kinds - {_ABSENT_TYPE} | {NoneType}
+            kinds = (kinds - {_ABSENT_TYPE}) | {NoneType}
         told = self.read_all(found, kinds)
         return told if told is not None else self._one_by_one(found, wrong, outside)
 
@@ -294,7 +294,7 @@ class _Plan:
 
     @property
     def by_shape(self) -> bool:
-        """Say whether it does not hold for entities that have some of the properties only."""
+        """Say whether each shape of entities needs a plan of its own."""
         return bool(self.doubled or self.taken or self.exact_and_more)
 
 

@@ -178,7 +178,9 @@ def _take(taken: _Taken, part: Slice, live: Sequence[int], model: Model) -> None
 def _take_off_scores(taken: _Taken, places: Sequence[int], entities: Entities, prefix: str) -> None:
     """Take off what was scored in an earlier round, where an entity has any of it."""
     marked = [entities.column(name) for name in entities.names if name.startswith(prefix)]
-    for place, *values in zip(places, *marked, strict=True) if marked else ():
+    if not marked:
+        return
+    for place, *values in zip(places, *marked, strict=True):
         if any(value is not ABSENT for value in values):
             taken.texts[place] = without(taken.texts[place], prefix)
 

@@ -130,14 +130,17 @@ class Batch:
                 )
 
 
-def _has_fewer_brackets(text: bytes, most: int) -> bool:
-    """Say whether there are fewer opening brackets; by `find`, as `count` looks at every byte by itself."""
+def _has_fewer_brackets(text: bytes, bound: int) -> bool:
+    """Say whether there are fewer opening brackets than the bound.
+
+    By `find`, as `count` looks at every byte by itself.
+    """
     found = 0
     for bracket in (b"{", b"["):
         at = text.find(bracket)
         while at >= 0:
             found += 1
-            if found >= most:
+            if found >= bound:
                 return False
             at = text.find(bracket, at + 1)
     return True

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from queue import Empty, SimpleQueue
 
-from errors import Failure, Silence, Throttled
+from errors import Failure, ServiceDown, Silence, Throttled
 from scoring.cases import Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
@@ -238,7 +238,13 @@ class _Search:
             future = self._done.get(timeout=self._call.deadline.left())
         except Empty:
             raise self._out_of_time(self._sent) from None
-        self._settle(self._sent.pop(future), future.result())
+        self._settle(self._sent.pop(future), self._ended(future))
+
+    def _ended(self, future: Future[Sent]) -> Sent:
+        if future.cancelled():
+            whom = self._scorer.sender.whom
+            raise ServiceDown(f"{whom}: nothing more is sent, as the app is ending. Try again.")
+        return future.result()
 
     def _settle(self, piece: _Piece, sent: Sent) -> None:
         if sent.results is not None:
@@ -297,7 +303,7 @@ class _Search:
             failure = self._out_of_time([future])
             future.cancel()
             raise failure
-        return future.result()
+        return self._ended(future)
 
     def _out_of_time(self, sent: Iterable[Future[Sent]]) -> Failure:
         whom = self._scorer.sender.whom

@@ -2,7 +2,8 @@
 
 The entities of one pipe have the same few properties. The names that were seen are the slots of a struct, and
 msgspec decodes entities of no other names into it. What has another name is decoded into dicts, and makes a
-struct of more slots for those that follow. What comes of an entity is the same either way.
+struct of more slots for those that follow. Where names are too many, or cannot be slots, all entities of the
+model are dicts from then on. What comes of an entity is the same either way.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from contract.entities import ABSENT, DictEntities, Entities, Entity
 
 # A name that is not in its usual place is looked for among all: with more of them dicts are faster.
 MOST_SLOTS = 100
+# Names are kept for the life of a model: a hostile caller must not fill the memory with long ones.
+MOST_CHARACTERS = 10_000
 
 type Decode = Callable[[bytes | msgspec.Raw], Any]
 
@@ -84,7 +87,7 @@ class _Slots:
     """A slot for each name, and a decoder that takes no other.
 
     Raises:
-        ValueError: a name that a slot cannot have, as one that JSON writes with a backslash.
+        ValueError: a name that a slot cannot have: with a quote, a backslash or a control character in it.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -102,9 +105,9 @@ class _Slots:
 
 
 def _with_names(slots: _Slots, entities: Sequence[Entity]) -> _Slots | None:
-    """Give slots for these entities' names too; None where they are too many, or no names for slots."""
+    """Give slots for these entities' names too; None where they are too many, too long, or none for slots."""
     names = dict.fromkeys(chain(slots.places, *entities))
-    if len(names) > MOST_SLOTS:
+    if len(names) > MOST_SLOTS or sum(map(len, names)) > MOST_CHARACTERS:
         return None
     try:
         return _Slots(tuple(names))

@@ -408,6 +408,34 @@ def test_a_call_that_gets_no_lane_before_its_deadline_is_throttled(
     assert len(wire.bodies) == 1
 
 
+def test_a_call_that_still_waits_for_a_lane_when_the_app_ends_is_told_so(
+    scorer_of: Scorers, gate: threading.Event
+) -> None:
+    wire = ScriptedWire(held(gate))
+    one = scorer_of(wire, in_flight=1)
+    first = threading.Thread(target=score, args=(one, 1))
+    first.start()
+    while not wire.bodies:
+        pass
+    told: list[Failure] = []
+
+    def second() -> None:
+        try:
+            score(one, 10)
+        except Failure as failure:
+            told.append(failure)
+
+    waiting = threading.Thread(target=second)
+    waiting.start()
+    while not one.lanes._work_queue.qsize():
+        pass
+    one.close()
+    waiting.join()
+    gate.set()
+    first.join()
+    assert [type(failure) for failure in told] == [ServiceDown]
+
+
 @pytest.mark.fault(12, 13)
 @pytest.mark.parametrize(
     ("said", "kind"),

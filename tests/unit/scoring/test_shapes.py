@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract.contract import Column, Contract
 from contract.entities import ABSENT, DictEntities, Entities
 from contract.features import DoesNotFit, EncodedRows, Encoder
-from scoring.shapes import MOST_SLOTS, Shape, SlotEntities
+from scoring.shapes import MOST_CHARACTERS, MOST_SLOTS, Shape, SlotEntities
 
 NAMES = ["_id", "x", "crm:x", "erp:x", "y", "æ", "", 'quote"', "back\\slash", "line\nend", "f0", "m:x", "m:y"]
 SLOT_NAMES = [name for name in NAMES if not set(name) & set('"\\\n')]
@@ -62,9 +62,14 @@ def test_entities_of_known_names_are_slots_and_others_are_learned() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b'{"a\\"b": 1}', msgspec.json.encode({str(name): 0 for name in range(MOST_SLOTS + 1)})]
+    "raw",
+    [
+        b'{"a\\"b": 1}',
+        msgspec.json.encode({str(name): 0 for name in range(MOST_SLOTS + 1)}),
+        msgspec.json.encode({"x" * (MOST_CHARACTERS + 1): 0}),
+    ],
 )
-def test_names_that_are_no_slots_or_too_many_leave_dicts(raw: bytes) -> None:
+def test_names_that_are_no_slots_too_many_or_too_long_leave_dicts(raw: bytes) -> None:
     shape = Shape()
     for _ in range(2):
         decoded = shape.decode([raw])
