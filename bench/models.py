@@ -23,6 +23,7 @@ class AnswersAtOnce:
     """The wire: it has seen every body before, and answers with what it answered then."""
 
     renewable = False
+    kept = True
     whom = "The web service"
     model = "churn"
 

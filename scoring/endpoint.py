@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3
-from urllib3.connectionpool import ConnectionPool
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import BadAnswer, Fault, SettingsWrong, requests_fault
@@ -45,6 +45,13 @@ class _OneService(WatchedAdapter):
     """
 
     _pool: ConnectionPool | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Say whether a connection is kept that the next request will go by."""
+        idle = self._pool.pool if isinstance(self._pool, HTTPConnectionPool) else None
+        last = idle.queue[-1] if idle and idle.queue else None
+        return last is not None and bool(last.is_connected)
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         """See HTTPAdapter."""
@@ -109,6 +116,11 @@ class Endpoint:
     def renewable(self) -> bool:
         """Say whether a 401 may be mended by a fresh token."""
         return self._identity.renewable
+
+    @property
+    def kept(self) -> bool:
+        """Say whether a body can be posted at once: on a connection kept, with a token at hand if need be."""
+        return self._transport.kept and self._identity.at_hand
 
     def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
         """Post a body and read the answer, in `timeout_s` and never beyond the deadline.

@@ -29,6 +29,10 @@ class Identity(Protocol):
     def renewable(self) -> bool:
         """Say whether something new may be had after a 401."""
 
+    @property
+    def at_hand(self) -> bool:
+        """Say whether `authorization` asks nobody."""
+
     def authorization(self, deadline: Deadline, *, fresh: bool = False) -> str | None:
         """Give the value of `Authorization`; None sends no such header.
 
@@ -41,6 +45,7 @@ class KeyIdentity:
     """A fixed key."""
 
     renewable = False
+    at_hand = True
 
     def __init__(self, key: str) -> None:
         self._header = f"Bearer {key}"
@@ -55,6 +60,7 @@ class Anonymous:
     """Nobody."""
 
     renewable = False
+    at_hand = True
 
     def authorization(self, deadline: Deadline, *, fresh: bool = False) -> None:
         """See Identity."""
@@ -81,15 +87,20 @@ class EntraIdentity:
         self._expires = 0.0
         self._fetched = float("-inf")
 
+    @property
+    def at_hand(self) -> bool:
+        """See Identity."""
+        return self._now() < self._expires - RENEW_BEFORE_S
+
     def authorization(self, deadline: Deadline, *, fresh: bool = False) -> str:
         """See Identity."""
-        if not fresh and self._now() < self._expires - RENEW_BEFORE_S:
+        if not fresh and self.at_hand:
             return f"Bearer {self._token}"
         if not self._lock.acquire(timeout=deadline.left()):
             raise Silence("Entra gave no token before the deadline: check the app's identity and network.")
         try:
             young = self._now() - self._fetched < YOUNG_S
-            if not (young if fresh else self._now() < self._expires - RENEW_BEFORE_S):
+            if not (young if fresh else self.at_hand):
                 self._fetch(fresh)
             return f"Bearer {self._token}"
         finally:

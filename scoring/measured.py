@@ -132,9 +132,9 @@ def _tell(model: str, told: Batch, outcome: str, status: int, seconds: float) ->
 
 
 @contextmanager
-def sub_batch(model: str, rows: int) -> Iterator[None]:
-    """Tell of a body's worth of rows, sent until its verdict is final."""
-    token = _sub_batch.set(SubBatch(model))
+def sub_batch(model: str, rows: int, attempts: int = 0) -> Iterator[None]:
+    """Tell of a body's worth of rows, sent until its verdict is final, or once; after so many `attempts`."""
+    token = _sub_batch.set(SubBatch(model, attempts))
     try:
         with telemetry.SUB_BATCH.open(model=model, rows=rows):
             yield

@@ -39,6 +39,10 @@ class Wire(Protocol):
     def renewable(self) -> bool:
         """Say whether a 401 may be mended by a fresh token."""
 
+    @property
+    def kept(self) -> bool:
+        """Say whether a body can be posted at once: on a connection kept, with a token at hand if need be."""
+
     def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
         """Post once; see Endpoint."""
 
@@ -113,11 +117,19 @@ class Call:
 
 
 class Sent(NamedTuple):
-    """How a parcel ended: DONE with results, SPLIT, BLAME, or the verdict that the call fails with."""
+    """How a parcel ended: DONE with results, SPLIT, BLAME, or the verdict that the call fails with.
+
+    Sent once, it may also be to be sent again: RETRY, REFRESH.
+    """
 
     verdict: Verdict
     met: tuple[Case, ...] = ()
     results: Results | None = None
+
+    @property
+    def final(self) -> bool:
+        """Say whether it is not to be sent again as it is."""
+        return self.verdict.action not in (Action.RETRY, Action.REFRESH)
 
 
 def _rest(seconds: float, over: threading.Event) -> None:
@@ -151,8 +163,8 @@ class Sender:
         self._rest = rest
         self._chance = chance
 
-    def send(self, parcel: Parcel, call: Call) -> Sent:
-        """Send a parcel until its verdict is final.
+    def send(self, parcel: Parcel, call: Call, first: Sent | None = None) -> Sent:
+        """Send a parcel until its verdict is final; `first` is how it ended where it was sent once already.
 
         Raises:
             BadAnswer: a 200 answer that cannot be matched to the rows.
@@ -161,15 +173,31 @@ class Sender:
         """
         met = list(parcel.met)
 
-        def attempt() -> Sent:
-            sent = self._attempt(parcel, call, met)
+        def attempt(sent: Sent | None = None) -> Sent:
+            sent = sent or self._attempt(parcel, call, met)
+            if sent.verdict.action is Action.REFRESH:
+                sent = self._attempt(parcel, call, (*met, sent.verdict.case), fresh=True)
             met.append(sent.verdict.case)
             return sent._replace(met=tuple(met))
 
-        with measured.sub_batch(self._wire.model, parcel.rows):
-            first = attempt()
+        with measured.sub_batch(self._wire.model, parcel.rows, attempts=1 if first else 0):
+            first = attempt(first)
             # Nearly every parcel ends here: a loop is made only where there is something to go round.
-            return self._retried(first, attempt, parcel, call) if _again(first) else first
+            return first if first.final else self._retried(first, attempt, parcel, call)
+
+    def send_once(self, parcel: Parcel, call: Call) -> Sent | None:
+        """Send a parcel once, where nothing can hold it beyond the deadline; None: `send` is to send it.
+
+        No name is resolved and no token fetched, which no clock of ours could cut.
+
+        Raises:
+            See send.
+        """
+        if not self._wire.kept:
+            return None
+        with measured.sub_batch(self._wire.model, parcel.rows):
+            sent = self._attempt(parcel, call, parcel.met)
+        return sent._replace(met=(*parcel.met, sent.verdict.case))
 
     def _retried(self, first: Sent, attempt: Callable[[], Sent], parcel: Parcel, call: Call) -> Sent:
         def wait(state: RetryCallState) -> float:
@@ -181,7 +209,7 @@ class Sender:
             return late or tired or call.over.is_set() or not parcel.allowance.spend()
 
         retrying = Retrying(
-            retry=retry_if_result(_again),
+            retry=retry_if_result(lambda sent: not sent.final),
             wait=wait,
             stop=stop,
             sleep=lambda seconds: self._rest(seconds, call.over),
@@ -194,7 +222,7 @@ class Sender:
         """Let go of the connections kept."""
         self._wire.close()
 
-    def _attempt(self, parcel: Parcel, call: Call, met: Sequence[Case]) -> Sent:
+    def _attempt(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False) -> Sent:
         leave = self.breaker.admit()
         if not isinstance(leave, Pass):
             held = Verdict(LEFT_ALONE, Action.RETRY, retry_after=leave)
@@ -203,7 +231,7 @@ class Sender:
             return Sent(held)
         sign = Sign.NONE
         try:
-            sent = self._exchange(parcel, call, met)
+            sent = self._exchange(parcel, call, met, fresh=fresh)
             sign = _sign(sent.verdict)
         except BadAnswer:
             sign = Sign.ALIVE
@@ -212,13 +240,10 @@ class Sender:
             self.breaker.report(leave, sign)
         return sent
 
-    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case]) -> Sent:
-        sent = self._post(parcel, call, met)
-        if sent.verdict.action is Action.REFRESH:
-            if not self._wire.renewable:
-                sent = Sent(replace(sent.verdict, action=Action.STOP))
-            else:
-                sent = self._post(parcel, call, (*met, sent.verdict.case), fresh=True)
+    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool) -> Sent:
+        sent = self._post(parcel, call, met, fresh=fresh)
+        if sent.verdict.action is Action.REFRESH and not self._wire.renewable:
+            sent = Sent(replace(sent.verdict, action=Action.STOP))
         silenced = sent.verdict.case is SILENT and not call.deadline.left()
         if silenced and call.last is not None:
             # It was our own deadline that cut this one short: what the service last said stands.
@@ -227,7 +252,7 @@ class Sender:
             call.last = sent.verdict
         return sent
 
-    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False) -> Sent:
+    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool) -> Sent:
         request_id = call.next_id()
         with measured.attempt(request_id) as told:
             outcome = told.outcome = self._wire.post(parcel.body, call.deadline, request_id, fresh=fresh)
@@ -254,10 +279,6 @@ class Sender:
 
     def _bad(self, error: AnswerUnusable) -> BadAnswer:
         return BadAnswer(f"{self.whom}: {error}. Check dialect, input_name and output_name of the model.")
-
-
-def _again(sent: Sent) -> bool:
-    return sent.verdict.action is Action.RETRY
 
 
 def _verdict(state: RetryCallState) -> Verdict:

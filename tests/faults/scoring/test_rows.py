@@ -327,7 +327,7 @@ def test_closing_amid_a_call_leaves_neither_threads_nor_connections() -> None:
         with pytest.raises(Silence):
             ask(scorer, rows(10), seconds=0.2)
         scorer.close()
-        scorer.lanes.shutdown(wait=True)
+        scorer.lanes.close(wait=True)
     deadline = time.monotonic() + 5
     while threading.active_count() > before + 1 and time.monotonic() < deadline:
         threading.Event().wait(0.01)

@@ -115,6 +115,10 @@ class WatchedWire:
     def renewable(self) -> bool:
         return self._endpoint.renewable
 
+    @property
+    def kept(self) -> bool:
+        return self._endpoint.kept
+
     def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
         self.bodies.append(body)
         return self._endpoint.post(body, deadline, request_id, fresh=fresh)

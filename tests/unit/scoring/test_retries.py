@@ -12,6 +12,8 @@ from scoring.retries import Allowance, Call, Parcel, Sender, Sent
 from scoring.verdicts import Outcome, Reply, Trouble
 from tests.unit.scoring.wires import Clock, ScriptedWire, behind, payload, scores
 
+pytestmark = pytest.mark.usefixtures("either_road")
+
 ROWS = [[1], [2]]
 OK = scores(ROWS)
 
@@ -22,11 +24,13 @@ def clock() -> Clock:
 
 
 def send(wire: ScriptedWire, clock: Clock, *, seconds: float = 200.0, **given: Any) -> Sent:
-    """Send two rows once."""
+    """Send two rows once, as a call does that has no others."""
     sender = given.pop("sender", None) or sender_of(wire, clock, **given)
     plan = payload()
     parcel = Parcel(plan.write(ROWS), 2, lambda answer: plan.read(answer, ROWS), (), Allowance(100))
-    return sender.send(parcel, Call(clock.deadline(seconds), "call"))
+    call = Call(clock.deadline(seconds), "call")
+    once = sender.send_once(parcel, call)
+    return once if once is not None and once.final else sender.send(parcel, call, once)
 
 
 def sender_of(wire: ScriptedWire, clock: Clock, **given: Any) -> Sender:

@@ -22,6 +22,8 @@ from scoring.verdicts import Outcome, Reply
 from settings import ModelSettings
 from tests.unit.scoring.wires import Answer, Clock, ScriptedWire, X, behind, payload, refusing, rows, scores
 
+pytestmark = pytest.mark.usefixtures("either_road")
+
 INFINITE = 10**9
 
 type Scorers = Callable[..., RowScorer]
@@ -370,8 +372,9 @@ def test_a_known_good_row_of_other_columns_is_none(scorer_of: Scorers) -> None:
 
 
 @pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """Holds back answers until it is set."""
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Holds back answers until it is set, whatever the deadline: so no kept connection does."""
+    monkeypatch.setattr(ScriptedWire, "kept", False)
     gate = threading.Event()
     yield gate
     gate.set()
@@ -427,7 +430,7 @@ def test_a_call_that_still_waits_for_a_lane_when_the_app_ends_is_told_so(
 
     waiting = threading.Thread(target=second)
     waiting.start()
-    while not one.lanes._work_queue.qsize():
+    while not one.lanes.waiting:
         pass
     one.close()
     waiting.join()
@@ -484,7 +487,7 @@ def test_a_call_that_fails_leaves_no_lane_waiting_to_try_again() -> None:
     with pytest.raises(CredentialsRefused):
         score(one, 2)
     began = time.monotonic()
-    one.lanes.shutdown(wait=True)
+    one.lanes.close(wait=True)
     assert time.monotonic() - began < 5
 
 

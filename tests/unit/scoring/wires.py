@@ -36,6 +36,8 @@ class Clock:
 class ScriptedWire:
     """Answers with its script in turn, the last answer staying; keeps what was sent."""
 
+    kept = False
+
     def __init__(self, *script: Answer, renewable: bool = False) -> None:
         self.model = "churn"
         self.whom = "The web service of churn (ml.example)"
