@@ -29,6 +29,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 # idle for longer than this is not used again.
 LONGEST_IDLE_S = 60.0
 
+# The head of a request goes out with its body, up to so many bytes: more would take longer to join than a
+# packet, and waking the server twice, costs.
+MOST_JOINED = 256 * 1024
+
 # Entries of exchanges that ended early stay in the heap until there are this many more than live ones.
 MOST_STALE = 256
 
@@ -138,6 +142,8 @@ class _Watched(HTTPConnection):
     """A connection that shows its socket to the exchange of the thread that uses it."""
 
     _used = 0.0
+    _head_waits = False
+    _head = b""
 
     def _new_conn(self) -> socket.socket:
         # Before TLS wraps the socket: a server may also drip its handshake.
@@ -149,7 +155,19 @@ class _Watched(HTTPConnection):
         if self.sock is not None and self._used:
             _watch_socket(self.sock)  # kept from an earlier exchange
         self._used = monotonic()
+        body = options.get("body")
+        self._head_waits = isinstance(body, bytes) and bool(body)
         super().request(*args, **options)
+
+    def send(self, data: Any) -> None:
+        if self._head_waits:
+            self._head_waits, self._head = False, data
+            return
+        head, self._head = self._head, b""
+        if head and len(head) + len(data) > MOST_JOINED:
+            super().send(head)
+            head = b""
+        super().send(head + data if head else data)
 
     @property
     def is_connected(self) -> bool:

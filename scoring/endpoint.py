@@ -236,7 +236,9 @@ class Endpoint:
             theirs, what = outcome.request_id, str(outcome.status)
         elif isinstance(outcome, Trouble):
             what = outcome.fault.value
-        log.info(
+        # Of a good answer the batch's own line tells the ids (measured.py).
+        log.log(
+            logging.DEBUG if what == "200" else logging.INFO,
             "%s: %s after %.0f ms; x-ms-client-request-id %s, x-request-id %s",
             self.whom,
             what,

@@ -116,6 +116,8 @@ def wait_s(verdict: Verdict, attempt: int, random: Callable[[], float]) -> float
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Read `retry-after`, seconds or an HTTP date, capped; None where there is none to read."""
     text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         return min(float(text), LONGEST_WAIT_S)
     try:

@@ -26,7 +26,6 @@ KEY_HEADER, KEY_QUERY = "x-functions-key", "code"
 INVOCATION_ID = "x-ms-invocation-id"
 BODY_LIMIT_VARIABLE = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 DEFAULT_BODY_LIMIT = 104_857_600
-CHUNK = 64 * 1024
 
 # They belong to one connection (RFC 9110 §7.6.1); Host and Expect are each hop's own as well.
 _HOP_BY_HOP = frozenset(
@@ -196,7 +195,7 @@ async def _relay(request: web.Request, answer: aiohttp.ClientResponse) -> web.St
     )
     await response.prepare(request)
     try:
-        async for chunk in answer.content.iter_chunked(CHUNK):
+        async for chunk in answer.content.iter_any():
             await response.write(chunk)
     except aiohttp.ClientPayloadError:
         # The answer's head is out already: only a broken connection tells the client that it is not whole.

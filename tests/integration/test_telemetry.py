@@ -192,6 +192,16 @@ def test_a_batch_is_one_line_that_joins_the_ids_of_the_caller_of_ours_and_of_the
     assert sent == ["sesam-call-7-1", "sesam-call-7-2", "sesam-call-7-3"]
 
 
+def test_a_retry_is_counted_on_whatever_thread_the_first_attempt_was(
+    heard: Heard, service: Rogue, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The second part goes by the connection of the first, and so at once.
+    service.play(scored("a", "b", id_="azure-1"), answer(503), scored("c", "d", id_="azure-3"))
+    assert call(ENTITIES).status_code == 200
+    (line,) = lines(caplog, "batch")
+    assert (line["requests"], line["retries"]) == (3, 1)
+
+
 def test_a_batch_is_a_tree_of_spans_across_its_threads(heard: Heard, service: Rogue) -> None:
     service.play(
         answer(503, b"", {"x-request-id": "azure-1"}),

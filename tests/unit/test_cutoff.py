@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cutoff import MOST_STALE, Exchange, Watchdog, cut_at
+from cutoff import MOST_JOINED, MOST_STALE, Exchange, Watchdog, _Watched, cut_at
 
 
 @pytest.fixture
@@ -87,3 +87,28 @@ def test_one_thread_watches_all() -> None:
         with cut_at(time.monotonic() + 60):
             pass
     assert [t for t in threading.enumerate() if t.name == "watchdog"] == before
+
+
+@pytest.mark.parametrize(("size", "packets"), [(0, 1), (100, 1), (MOST_JOINED, 2)])
+def test_a_small_body_goes_out_with_its_head_and_every_body_whole(size: int, packets: int) -> None:
+    class Listening:
+        """Takes what is sent, and no more of a socket is asked for."""
+
+        def __init__(self) -> None:
+            self.sent: list[bytes] = []
+
+        def settimeout(self, _: object) -> None: ...
+
+        def sendall(self, data: bytes) -> None:
+            self.sent.append(data)
+
+    connection, listening = _Watched("ml.example"), Listening()
+    connection.sock = listening  # all of a socket that sending needs
+    for _ in range(2):
+        body = b"x" * size
+        connection.request("POST", "/score", body=body, headers={"Content-Length": str(size)})
+        head, _, sent = b"".join(listening.sent).partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /score HTTP/1.1\r\n")
+        assert (sent, len(listening.sent)) == (body, packets)
+        listening.sent.clear()
+        connection._HTTPConnection__state = "Idle"  # type: ignore[attr-defined]  # answered

@@ -102,9 +102,18 @@ def test_the_log_holds_both_request_ids_and_neither_key_nor_query_nor_content(
 def test_a_request_id_of_the_service_that_is_none_is_not_logged(
     post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Rogue(answer(200, b"", {"x-request-id": "Kari Nordmann, Oslo"})) as server:
+    with Rogue(answer(400, b"", {"x-request-id": "Kari Nordmann, Oslo"})) as server:
         post(server)
     assert "x-request-id -" in caplog.text
+
+
+def test_a_good_answer_has_no_line_beside_its_batchs(post: Post, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with Rogue(answer(200, b"[]"), answer(500)) as server:
+        post(server)
+        assert caplog.text == ""
+        post(server)
+    assert "500 after" in caplog.text
 
 
 @pytest.mark.fault(22)

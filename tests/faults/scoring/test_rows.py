@@ -39,6 +39,7 @@ from tests.rogue import (
     reset,
     short,
     silent,
+    then_reset,
     unframed,
     zipped,
 )
@@ -358,6 +359,55 @@ def test_a_name_server_that_hangs_holds_a_lane_until_it_answers_and_no_call_beyo
         assert asked.is_set()
         answering.set()
         assert ask(scorer, rows(10)) == ALL
+        scorer.close()
+
+
+@pytest.mark.fault(19)
+def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call_beyond_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answering = threading.Event()
+
+    def hanging(*_: Any, **__: Any) -> Any:
+        answering.wait(10)
+        raise socket.gaierror
+
+    with Rogue(model_service, then_reset(model_service)) as server:
+        scorer = scorer_of(server, timeout_s=5.0)
+        for _ in range(2):
+            assert ask(scorer, rows(10)) == ALL
+        monkeypatch.setattr(socket, "getaddrinfo", hanging)
+        began = time.monotonic()
+        with pytest.raises(Silence):
+            ask(scorer, rows(10), seconds=0.2)
+        assert time.monotonic() - began < 0.5
+        answering.set()
+        scorer.close()
+
+
+@pytest.mark.fault(14)
+def test_an_identity_that_hangs_when_the_token_is_old_holds_no_call_beyond_its_deadline() -> None:
+    answering = threading.Event()
+
+    class Credential:
+        given = 0
+
+        def get_token(self, *_: str) -> object:
+            Credential.given += 1
+            if Credential.given > 1:
+                answering.wait(10)
+            return type("Token", (), {"token": "token", "expires_on": 2_000_000_000})
+
+    now = [1_900_000_000.0]
+    with Rogue(model_service) as server:
+        scorer = scorer_of(server, EntraIdentity(Credential, lambda: now[0]), auth="entra", key="")
+        assert ask(scorer, rows(10)) == ALL
+        now[0] = 1_999_999_999.0
+        began = time.monotonic()
+        with pytest.raises(Silence):
+            ask(scorer, rows(10), seconds=0.2)
+        assert time.monotonic() - began < 0.5
+        answering.set()
         scorer.close()
 
 

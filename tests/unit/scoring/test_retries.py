@@ -50,6 +50,13 @@ def test_a_good_answer_needs_one_request(clock: Clock) -> None:
     assert (len(wire.bodies), clock.waited) == (1, [])
 
 
+def test_what_a_parcel_has_met_is_told_with_its_verdict(clock: Clock) -> None:
+    refused = send(ScriptedWire(Reply(413)), clock)
+    assert refused.met == (refused.verdict.case,)
+    crashed = send(ScriptedWire(Reply(503), Reply(413)), clock)
+    assert [case.said for case in crashed.met] == ["it is away", refused.verdict.case.said]
+
+
 @pytest.mark.statement("azureml-29")
 @pytest.mark.fault(13)
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
-from errors import BadAnswer, CredentialsRefused, Failure, ServiceDown, Silence, Throttled
+from errors import BadAnswer, CredentialsRefused, Failure, Fault, ServiceDown, Silence, Throttled
 from scoring.breaker import Breaker
 from scoring.deadline import Deadline
 from scoring.dialects import Results, Row, SentColumn
 from scoring.evidence import REFUSED_ALONE_ENOUGH
 from scoring.retries import Sender
 from scoring.rows import BAD_ROWS_SOUGHT, Payload, RowRefused, RowScorer, Scored
-from scoring.verdicts import Outcome, Reply
+from scoring.verdicts import Outcome, Reply, Trouble
 from settings import ModelSettings
 from tests.unit.scoring.wires import Answer, Clock, ScriptedWire, X, behind, payload, refusing, rows, scores
 
@@ -409,6 +409,32 @@ def test_a_call_that_gets_no_lane_before_its_deadline_is_throttled(
     gate.set()
     first.join()
     assert len(wire.bodies) == 1
+
+
+def test_a_call_that_was_answered_too_late_is_silence_though_others_have_all_lanes_by_then(
+    scorer_of: Scorers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, told = threading.Event(), threading.Event()
+
+    def late(_: object) -> Outcome:
+        if other.is_set():
+            told.wait(5)
+            return scores([[1]])
+        other.set()
+        second.start()
+        while not one.lanes.waiting:
+            pass
+        while deadline.left():
+            pass
+        return Trouble(Fault.SILENT)
+
+    monkeypatch.setattr(ScriptedWire, "kept", True)
+    one, deadline = scorer_of(ScriptedWire(late), in_flight=1), Deadline.after(0.1)
+    second = threading.Thread(target=score, args=(one, [[1]]))
+    with pytest.raises(Silence, match="no answer in time"):
+        one.score(rows(1), payload(), deadline)
+    told.set()
+    second.join()
 
 
 def test_a_call_that_still_waits_for_a_lane_when_the_app_ends_is_told_so(

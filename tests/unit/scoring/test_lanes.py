@@ -1,0 +1,75 @@
+"""A model's lanes: how many at a time, in which order, and what becomes of what waits."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+
+import pytest
+
+from scoring.lanes import Lanes
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    lanes = Lanes(2)
+    yield lanes
+    lanes.close()
+
+
+def test_work_done_here_takes_one_of_the_lanes(lanes: Lanes, gate: threading.Event) -> None:
+    held = lanes.start(lambda: gate.wait(10))
+
+    def here() -> Future[str]:
+        waiting = lanes.start(lambda: "later")
+        assert lanes.here(lambda: "never") is None
+        assert (lanes.waiting, waiting.running(), waiting.done()) == (1, False, False)
+        return waiting
+
+    waiting = lanes.here(here)
+    assert waiting is not None
+    assert waiting.result(5) == "later"
+    assert not held.done()
+
+
+def test_what_waits_is_begun_in_the_order_it_came(gate: threading.Event) -> None:
+    lanes, done = Lanes(1), list[int]()
+    lanes.start(lambda: gate.wait(10))
+    futures = [lanes.start(lambda number=number: done.append(number)) for number in range(20)]  # type: ignore[misc]  # mypy cannot infer it
+    futures[7].cancel()
+    gate.set()
+    wait(futures, 5)
+    assert done == [number for number in range(20) if number != 7]
+    lanes.close()
+
+
+def test_an_error_is_its_futures_and_its_lane_is_free_again(lanes: Lanes) -> None:
+    def fail() -> None:
+        raise ValueError("broken")
+
+    for _ in range(5):
+        with pytest.raises(ValueError, match="broken"):
+            lanes.start(fail).result(5)
+        with pytest.raises(ValueError, match="broken"):
+            lanes.here(fail)
+    assert lanes.here(lambda: "free") == "free"
+
+
+def test_after_the_end_nothing_is_begun_and_what_waits_is_told_so(gate: threading.Event) -> None:
+    lanes = Lanes(1)
+    under_way = lanes.start(lambda: gate.wait(10))
+    waiting = lanes.start(lambda: "never")
+    lanes.close()
+    late = lanes.start(lambda: "never")
+    assert not wait([waiting, late], 5).not_done
+    assert waiting.cancelled()
+    assert late.cancelled()
+    gate.set()
+    assert under_way.result(5)
+    assert lanes.here(lambda: "never") is None
