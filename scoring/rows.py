@@ -217,7 +217,7 @@ class _Search:
         rows = list(self._rows[piece.start : piece.stop])
         parcel = self._parcel(rows, body, piece.met, piece.allowance)
         once = None if self._todo or self._sent else self._sent_here(parcel)
-        if once is not None and (once.final or not self._call.deadline.left()):
+        if once is not None and once.final:
             self._settle(piece, once)
             return
         sent = self._start(parcel, once)
