@@ -1,16 +1,18 @@
 """2. Scoring, the whole road: entities per second through the real engine, beside a direct client.
 
-The direct client posts the same rows, already encoded, straight to the web service. Client, service, app and
-storage are processes of their own, and share the machine's cores.
+The direct client posts the same rows, already encoded, straight to the web service; beside it a plain
+function under the same engine, which checks nothing. Client, service, app and storage are processes of their
+own, and share the machine's cores.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from bench.customers import entities
 from bench.models import AnswersAtOnce, answer_to, model_of
 from bench.parts import ROOT, Driven, Parts, drive, running_parts
 from bench.tables import Table
-from local.host.process import running_app
+from local.host.process import RunningApp, running_app
 from scoring.batch import score
 from scoring.deadline import Deadline
 
@@ -19,30 +21,45 @@ BATCH, LARGE = 100, 1_000
 
 
 def run(callers: Sequence[int] = CALLERS, seconds: float = 5) -> list[Table]:
-    """Measure all, ours and the direct client in turn."""
-    with running_parts() as parts:
+    """Measure all; ours, the direct client and the plain function in turn."""
+    with running_parts() as parts, _running_empty(parts.service) as empty:
         rows = [
-            _beside(f"{BATCH} entities, callers: {count}", parts, "churn", BATCH, count, seconds)
+            _beside(f"{BATCH} entities, callers: {count}", parts, empty, "churn", BATCH, count, seconds)
             for count in callers
         ]
-        rows.append(_beside(f"{LARGE:,} entities split by 4, callers: 1", parts, "split", LARGE, 1, seconds))
+        rows.append(
+            _beside(f"{LARGE:,} entities split by 4, callers: 1", parts, empty, "split", LARGE, 1, seconds)
+        )
+        hop = _hop(empty, callers, min(seconds, 3))
     about = (
-        "A service with 20 ms a request and 0.2 ms a row; entities per second, and milliseconds an answer."
+        "A service with 20 ms a request and 0.2 ms a row; entities per second, and milliseconds an answer. "
+        "Beside it a plain function under the same engine: `json`, `requests`, and nothing checked."
     )
-    head = ("", "ours/s", "direct/s", "×", "p50 ours", "p50 direct", "p95", "p95 direct", "p99", "p99 direct")
+    head = (
+        *("", "ours/s", "direct/s", "×", "plain function, ×"),
+        *("p50 ours", "p50 direct", "p95", "p95 direct", "p99", "p99 direct"),
+    )
     goal = "at least 0.9 of the direct client, and 1.5 where `parallel = 4` splits what it sends whole."
-    return [Table("2. Scoring, the whole road", about, head, rows, goal), _hop(seconds)]
+    return [Table("2. Scoring, the whole road", about, head, rows, goal), hop]
 
 
-def _beside(title: str, parts: Parts, model: str, size: int, callers: int, seconds: float) -> Sequence[str]:
+def _running_empty(service: str) -> AbstractContextManager[RunningApp]:
+    return running_app(ROOT / "bench" / "empty", settings={"AzureWebJobsStorage": "", "SERVICE": service})
+
+
+def _beside(
+    title: str, parts: Parts, empty: RunningApp, model: str, size: int, callers: int, seconds: float
+) -> Sequence[str]:
     body = entities(size)
     ours = drive(parts.score_url(model), callers, seconds, body, size)
     direct = drive(parts.service, callers, seconds, _encoded(body), size)
+    plain = drive(f"{empty.base_url}/api/plain", callers, seconds, body, size)
     return (
         title,
         f"{ours.rate:,.0f}",
         f"{direct.rate:,.0f}",
         f"**{ours.rate / direct.rate:.2f}**",
+        f"{plain.rate / direct.rate:.2f}",
         *(f"{ms:.0f}" for pair in zip(_percentiles(ours), _percentiles(direct), strict=True) for ms in pair),
     )
 
@@ -59,19 +76,13 @@ def _encoded(body: bytes) -> bytes:
     return sent
 
 
-def _hop(seconds: float) -> Table:
+def _hop(empty: RunningApp, callers: Sequence[int], seconds: float) -> Table:
     """Measure the engine alone: an empty function that reads a body and sends it back."""
-    with running_app(ROOT / "bench" / "empty", settings={"AzureWebJobsStorage": ""}) as app:
-        rows = [
-            (
-                f"{size:,} entities",
-                *(f"{ms:.1f}" for ms in _percentiles(_echoed(app.base_url, size, seconds))),
-            )
-            for size in (BATCH, LARGE)
-        ]
-    about = "An empty function under the same engine, one caller: it reads the body and sends it back. ms."
-    return Table("2b. The engine's streaming hop", about, ("", "p50", "p95", "p99"), rows)
-
-
-def _echoed(base_url: str, size: int, seconds: float) -> Driven:
-    return drive(f"{base_url}/api/echo", 1, min(seconds, 3), entities(size), size)
+    url = f"{empty.base_url}/api/echo"
+    rows = []
+    for size, count in (*((BATCH, count) for count in callers), (LARGE, 1)):
+        echoed = drive(url, count, seconds, entities(size), size)
+        title = f"{size:,} entities, callers: {count}"
+        rows.append((title, f"{echoed.rate:,.0f}", *(f"{ms:.1f}" for ms in _percentiles(echoed))))
+    about = "An empty function under the same engine: it reads the body and sends it back. ms an answer."
+    return Table("2b. The engine's streaming hop", about, ("", "entities/s", "p50", "p95", "p99"), rows)
