@@ -10,6 +10,7 @@ nothing.
 import argparse
 import hashlib
 import json
+import os
 import random
 import socket
 import subprocess
@@ -44,13 +45,25 @@ _PLACEHOLDER = b"@@@@@@@"
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: seconds, and MiB of memory of the idle process and at the highest."""
+    """One run: seconds, MiB of memory of the idle process and at the highest, and seconds of CPU.
+
+    Attributes:
+        cpu: of the run's own process.
+        busy: of all cores, whoever kept them busy: node and storage too, and what else ran.
+    """
 
     seconds: float
+    cpu: float
+    busy: float
     idle: float
     peak: float
     outcome: str
     version: str = ""
+
+    @property
+    def mib(self) -> float:
+        """Give the MiB above the idle process."""
+        return self.peak - self.idle
 
 
 @dataclass(frozen=True)
@@ -60,10 +73,18 @@ class SnapshotProof:
     megabytes: float
     rows: int
     identical: bool
-    copy_mb_s: float
-    export_mb_s: float
-    copy_mib: float
-    export_mib: float
+    copied: Measured
+    exported: Measured
+
+    @property
+    def copy_mb_s(self) -> float:
+        """Give the MB/s of the plain copy."""
+        return self.megabytes / self.copied.seconds
+
+    @property
+    def export_mb_s(self) -> float:
+        """Give the MB/s of the export."""
+        return self.megabytes / self.exported.seconds
 
 
 def table(size: int) -> Iterator[bytes]:
@@ -203,10 +224,18 @@ def _measured(work: Callable[[], tuple[str, str]]) -> Measured:
 
     idle = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is counted anew
-    begun = time.perf_counter()
+    begun, cpu, busy = time.perf_counter(), time.process_time(), _busy()
     outcome, version = work()
-    seconds = time.perf_counter() - begun
-    return Measured(seconds, idle, _status("VmHWM"), outcome, version)
+    seconds, cpu, busy = time.perf_counter() - begun, time.process_time() - cpu, _busy() - busy
+    return Measured(seconds, cpu, busy, idle, _status("VmHWM"), outcome, version)
+
+
+def _busy() -> float:
+    """Give the seconds that this machine's cores have worked since it started (proc(5), /proc/stat)."""
+    user, nice, system, _idle, _iowait, irq, softirq = map(
+        int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(field: str) -> float:
@@ -256,10 +285,8 @@ def prove(connection_string: str, megabytes: float) -> SnapshotProof:
         megabytes=length / 1e6,
         rows=lines - 1,
         identical=sent.digest() == stored.digest(),
-        copy_mb_s=length / 1e6 / copied.seconds,
-        export_mb_s=length / 1e6 / exported.seconds,
-        copy_mib=copied.peak - copied.idle,
-        export_mib=exported.peak - exported.idle,
+        copied=copied,
+        exported=exported,
     )
 
 
@@ -282,7 +309,7 @@ def report(proofs: list[SnapshotProof]) -> str:
     lines += [
         f"{p.megabytes:7.0f}  {p.rows:9,}  {'yes' if p.identical else 'NO':>9}  {p.copy_mb_s:9.0f}"
         f"  {p.export_mb_s:11.0f}  {p.export_mb_s / p.copy_mb_s:5.2f}"
-        f"  {p.copy_mib:9.0f}  {p.export_mib:11.0f}"
+        f"  {p.copied.mib:9.0f}  {p.exported.mib:11.0f}"
         for p in proofs
     ]
     return "\n".join(lines)
@@ -292,11 +319,11 @@ def broken(proofs: list[SnapshotProof]) -> list[str]:
     """Say which promises did not hold."""
     told = [f"{p.megabytes:.0f} MB: the blob differs from what was sent" for p in proofs if not p.identical]
     told += [
-        f"{p.megabytes:.0f} MB: {p.export_mib:.0f} MiB above the idle process, over {MOST_MIB}"
+        f"{p.megabytes:.0f} MB: {p.exported.mib:.0f} MiB above the idle process, over {MOST_MIB}"
         for p in proofs
-        if p.export_mib > MOST_MIB
+        if p.exported.mib > MOST_MIB
     ]
-    memory = [p.export_mib for p in proofs]
+    memory = [p.exported.mib for p in proofs]
     if max(memory) - min(memory) > SAME_MIB:
         told.append(f"memory is not the same at every size: {min(memory):.0f} to {max(memory):.0f} MiB")
     return told

@@ -3,7 +3,7 @@
 import pytest
 
 from local.azurite import Azurite
-from local.proof.snapshot import SnapshotProof, broken, prove, report
+from local.proof.snapshot import Measured, SnapshotProof, broken, prove, report
 
 
 @pytest.mark.statement("sesam-29", "P13")
@@ -16,7 +16,8 @@ def test_a_table_of_several_blocks_arrives_identical_in_bounded_memory(azurite: 
 
 def test_a_promise_that_does_not_hold_is_named() -> None:
     def proof(*, identical: bool = True, memory: float = 40.0) -> SnapshotProof:
-        return SnapshotProof(200.0, 7, identical, 90.0, 20.0, 50.0, memory)
+        run = Measured(seconds=3.0, cpu=2.0, busy=5.0, idle=100.0, peak=100.0 + memory, outcome="published")
+        return SnapshotProof(200.0, 7, identical, copied=run, exported=run)
 
     assert broken([proof(), proof(memory=48)]) == []
     assert "differs" in str(broken([proof(identical=False)]))
