@@ -29,8 +29,8 @@ def run(megabytes: Sequence[float] = (200, 200, 200, 2000)) -> Table:
     return Table(
         "3. Snapshot",
         "Node → Azurite, every row checked, every column typed and profiled; beside it a plain copy of the "
-        "same bytes. MB/s of wall time, and MiB above the idle process. CPU in ms a MB: of all cores, with node "
-        f"and storage and all else, and of the app alone. {cores} cores have {cores * 1000:,} ms a second.",
+        "same bytes. MB/s of wall time, and MiB above the idle process. CPU in ms a MB: of all cores, node, "
+        f"storage and all else in it, and of the app alone. {cores} cores have {cores * 1000:,} ms a second.",
         (
             *("MB", "copy", "snapshot", "×", "copy, MiB", "snapshot, MiB"),
             *("copy, CPU", "of it app", "snapshot, CPU", "of it app", "byte-identical"),
