@@ -363,6 +363,7 @@ def test_a_name_server_that_hangs_holds_a_lane_until_it_answers_and_no_call_beyo
 
 
 @pytest.mark.fault(19)
+@pytest.mark.statement("P4")
 def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call_beyond_its_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -386,6 +387,7 @@ def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call
 
 
 @pytest.mark.fault(14)
+@pytest.mark.statement("P4")
 def test_an_identity_that_hangs_when_the_token_is_old_holds_no_call_beyond_its_deadline() -> None:
     answering = threading.Event()
 
