@@ -49,9 +49,13 @@ class _OneService(WatchedAdapter):
     @property
     def kept(self) -> bool:
         """Say whether a connection is kept that the next request will go by."""
-        idle = self._pool.pool if isinstance(self._pool, HTTPConnectionPool) else None
-        last = idle.queue[-1] if idle and idle.queue else None
-        return last is not None and bool(last.is_connected)
+        if not isinstance(self._pool, HTTPConnectionPool):
+            return False
+        try:
+            # Pools hand out what came back last.
+            return bool(self._pool.pool.queue[-1].is_connected)  # type: ignore[union-attr]  # told below
+        except (AttributeError, IndexError, OSError, TypeError, ValueError):
+            return False  # there is none, or another thread has taken it, or is closing it, just now
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         """See HTTPAdapter."""

@@ -362,6 +362,22 @@ def test_a_name_server_that_hangs_holds_a_lane_until_it_answers_and_no_call_beyo
         scorer.close()
 
 
+def test_a_connection_is_kept_from_its_first_answer_on_but_not_while_it_is_in_use() -> None:
+    kept: list[bool] = []
+
+    def looked_at(visit: Visit) -> None:
+        kept.append(scorer.sender._wire.kept)
+        model_service(visit)
+
+    with Rogue(looked_at) as server:
+        scorer = scorer_of(server, in_flight=1)
+        for _ in range(2):
+            assert ask(scorer, rows(10)) == ALL
+            kept.append(scorer.sender._wire.kept)
+        scorer.close()
+    assert kept == [False, True, False, True]
+
+
 @pytest.mark.fault(19)
 @pytest.mark.statement("P4")
 def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call_beyond_its_deadline(
