@@ -1,8 +1,7 @@
 """How often each cell of a column occurs while they are few; how many different ones, always. Pure."""
 
 import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,7 +19,7 @@ class Counts:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, int] = {}
         self._tables: list[_Table] = []
         self.characters = 0
 
@@ -35,7 +34,8 @@ class Counts:
             found, rest = self._find(cells)
         for table, entries, others in found:
             table.count(entries, others)
-        self._seen.update(rest.texts())
+        for text in rest.texts():  # all of them are known
+            self._seen[text] += 1
         return True
 
     def _find(self, cells: Cells) -> tuple[list[tuple["_Table", Places, Places]], Cells]:
@@ -69,11 +69,12 @@ class Counts:
         self._tables = list(_tables(self._seen))
         self.characters += sum(map(len, new))
 
-    def total(self) -> Counter[str]:
+    def total(self) -> dict[str, int]:
         """Give each different cell and its count."""
         total = self._seen.copy()
         for table in self._tables:
-            total.update(table.counts())
+            for text, count in table.counts():
+                total[text] += count
         return total
 
 
@@ -116,9 +117,9 @@ class _Table:
         if len(others):
             self._counts -= np.bincount(others, minlength=len(self._counts))
 
-    def counts(self) -> Mapping[str, int]:
-        """Give what was counted."""
-        return dict(zip(self._texts, self._counts.tolist(), strict=True))
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Give each cell and how often it was counted."""
+        return zip(self._texts, self._counts.tolist(), strict=True)
 
 
 def _tables(texts: Iterable[str]) -> Iterator[_Table]:

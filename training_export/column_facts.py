@@ -6,7 +6,6 @@ string), a sketch of its distinct cells, moments and a histogram. Cells are coun
 are two.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +67,7 @@ class ColumnScan:
         return self._running
 
 
-def _facts_of_few(name: str, counts: Counter[str]) -> ColumnFacts:
+def _facts_of_few(name: str, counts: dict[str, int]) -> ColumnFacts:
     empties = counts.pop("", 0)
     told: dict[str, Any] = {}
     kind: ColumnType = "string"
@@ -77,7 +76,7 @@ def _facts_of_few(name: str, counts: Counter[str]) -> ColumnFacts:
     return ColumnFacts(name=name, type=kind, empties=empties, distinct=len(counts), **told)
 
 
-def _typed_facts_of_few(counts: Counter[str]) -> tuple[ColumnType, dict[str, Any]]:
+def _typed_facts_of_few(counts: Mapping[str, int]) -> tuple[ColumnType, dict[str, Any]]:
     if spelling := _boolean_spelling(counts):
         return "boolean", {"spelling": spelling} | _categories(counts)
     cells, weights = _weighed(counts)
@@ -95,7 +94,7 @@ def _weighed(counts: Mapping[str, int]) -> tuple[Cells, Weights]:
     return Cells.of(list(counts)), np.fromiter(counts.values(), np.int64, len(counts))
 
 
-def _common(counts: Counter[str]) -> dict[str, Any]:
+def _common(counts: Mapping[str, int]) -> dict[str, Any]:
     # As with categories: told is only what many rows share.
     seen = [(value, count) for value, count in counts.items() if count >= FEWEST_SEEN]
     seen.sort(key=lambda pair: (-pair[1], pair[0]))
@@ -103,10 +102,10 @@ def _common(counts: Counter[str]) -> dict[str, Any]:
     return {"common": told} if told else {}
 
 
-def _categories(counts: Counter[str]) -> dict[str, Any]:
+def _categories(counts: Mapping[str, int]) -> dict[str, Any]:
     # Text appears only where many rows share it: personal data stays in the data (design §6).
     seen = [Category(value=value, count=count) for value, count in counts.items() if count >= FEWEST_SEEN]
-    rows, told = counts.total(), sum(category.count for category in seen)
+    rows, told = sum(counts.values()), sum(category.count for category in seen)
     if len(counts) > MOST_CATEGORIES or not seen or told < CATEGORICAL_SHARE * rows:
         return {}
     seen.sort(key=lambda category: (-category.count, category.value))

@@ -47,12 +47,12 @@ _BYTE, _WORD_BITS = np.uint64(8), np.uint64(64)
 def integers(cells: Cells) -> NDArray[np.int64] | None:
     """Read all cells as integers; None where one is none."""
     unsigned = _unsigned(cells)
+    if _zero_leads(cells, unsigned):
+        return None
     lengths = unsigned.lengths
     if cells.shortest > 0 and int(lengths.min()) > 0 and int(lengths.max()) <= _MOST_DIGITS:
         values = _digits(cells, cells.lengths, lengths)
-        if values is None or _zero_leads(unsigned, lengths):
-            return None
-        return _signed(unsigned, values)
+        return None if values is None else _signed(unsigned, values)
     return _integers_by_json(cells)
 
 
@@ -67,13 +67,16 @@ def _integers_by_json(cells: Cells) -> NDArray[np.int64] | None:
 
 def numbers(cells: Cells) -> NDArray[np.float64] | None:
     """Read all cells as numbers; None where one is none."""
-    values = _decimals(cells)
+    unsigned = _unsigned(cells)
+    # Postcodes are digits throughout: the parser would have most of them listed before it met such a one.
+    if _zero_leads(cells, unsigned):
+        return None
+    values = _decimals(cells, unsigned)
     return _numbers_by_json(cells) if values is None else values
 
 
-def _decimals(cells: Cells) -> NDArray[np.float64] | None:
+def _decimals(cells: Cells, unsigned: "_Unsigned") -> NDArray[np.float64] | None:
     """Read all cells as digits with a point or none; None where one is of another form, number or not."""
-    unsigned = _unsigned(cells)
     lengths = unsigned.lengths
     if cells.shortest == 0 or int(lengths.min()) == 0 or int(lengths.max()) > _EXACT_DIGITS + 1:
         return None
@@ -83,7 +86,7 @@ def _decimals(cells: Cells) -> NDArray[np.float64] | None:
     # Digits on both sides of a point, or no point at all; and not too many in all.
     if digits is None or int(before.min()) == 0 or bool(((behind == 0) & (before != lengths)).any()):
         return None
-    if int((before + behind).max()) > _EXACT_DIGITS or _zero_leads(unsigned, before):
+    if int((before + behind).max()) > _EXACT_DIGITS:
         return None
     # Both are exactly doubles, so their quotient is the nearest one (Clinger, "How to read floating point
     # numbers accurately").
@@ -140,17 +143,27 @@ def _signed[T: (NDArray[np.int64], NDArray[np.float64])](unsigned: _Unsigned, va
     return None if bool((negative & (values == 0)).any()) else np.where(negative, -values, values)
 
 
-def _zero_leads(unsigned: _Unsigned, lengths: Places) -> bool:
-    """Say whether one of several digits begins with 0."""
-    zeros = unsigned.leads == _ZERO
-    return bool(zeros.any()) and bool((zeros & (lengths > 1)).any())
+def _zero_leads(cells: Cells, unsigned: _Unsigned) -> bool:
+    """Say whether one begins with 0 and goes on with a digit, or a sign that no number has there."""
+    if not (unsigned.leads == _ZERO).any():
+        return False
+    return bool(((_unsigned_word(cells, unsigned) & _TWO_LEADS) == _ZERO_LEADS).any())
+
+
+# A digit's upper half is 3; so is that of `:` to `?`.
+_TWO_LEADS, _ZERO_LEADS = _word(b"\xff\xf0"), _word(b"00")
+
+
+def _unsigned_word(cells: Cells, unsigned: _Unsigned) -> Words:
+    words: Words = cells.near[0]
+    if unsigned.negative is not None:
+        words = words >> (unsigned.negative * _BYTE)
+    return words
 
 
 def _point_taken_out(cells: Cells, unsigned: _Unsigned) -> tuple[Places, NDArray[np.int64] | None]:
     """Give how many bytes come before a point and what all digits are worth without it; of one word."""
-    words = cells.near[0]
-    if unsigned.negative is not None:
-        words = words >> (unsigned.negative * _BYTE)
+    words = _unsigned_word(cells, unsigned)
     below = _below(words, _POINTS)
     before = np.minimum(np.bitwise_count(below) >> 3, unsigned.lengths)
     # What is behind the point moves up to its place; without one, all is below it.
