@@ -37,10 +37,15 @@ MOST_JOINED = 256 * 1024
 MOST_STALE = 256
 
 
-class Exchange:
-    """One request and its answer, on whatever connection it travels."""
+class NotKept(Exception):
+    """There is no connection that is kept, and the exchange may make none."""
 
-    def __init__(self) -> None:
+
+class Exchange:
+    """One request and its answer, on whatever connection it travels; `kept_only`: on one that is kept."""
+
+    def __init__(self, *, kept_only: bool = False) -> None:
+        self.kept_only = kept_only
         self.cut = False
         self.done = False
         self._lock = threading.Lock()
@@ -121,9 +126,12 @@ _current = threading.local()
 
 
 @contextmanager
-def cut_at(at: float) -> Iterator[Exchange]:
-    """Cut what this thread sends through a `WatchedAdapter` at a time of `time.monotonic()`."""
-    exchange = _current.exchange = Exchange()
+def cut_at(at: float, *, kept_only: bool = False) -> Iterator[Exchange]:
+    """Cut what this thread sends through a `WatchedAdapter` at a time of `time.monotonic()`.
+
+    With `kept_only` it raises NotKept rather than to make a connection: resolving a name cannot be cut.
+    """
+    exchange = _current.exchange = Exchange(kept_only=kept_only)
     _watchdog.add(at, exchange)
     try:
         yield exchange
@@ -146,6 +154,9 @@ class _Watched(HTTPConnection):
     _head = b""
 
     def _new_conn(self) -> socket.socket:
+        exchange: Exchange | None = getattr(_current, "exchange", None)
+        if exchange is not None and exchange.kept_only:
+            raise NotKept
         # Before TLS wraps the socket: a server may also drip its handshake.
         sock = super()._new_conn()
         _watch_socket(sock)
@@ -156,7 +167,7 @@ class _Watched(HTTPConnection):
             _watch_socket(self.sock)  # kept from an earlier exchange
         self._used = monotonic()
         body = options.get("body")
-        self._head_waits = isinstance(body, bytes) and bool(body)
+        self._head_waits, self._head = isinstance(body, bytes) and bool(body), b""
         super().request(*args, **options)
 
     def send(self, data: Any) -> None:

@@ -31,9 +31,17 @@ class AnswersAtOnce:
         self.exchanges: dict[bytes, tuple[bytes, bytes]] = {}
         self._answer = answer
 
-    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Reply:
+    def post(
+        self,
+        body: bytes,
+        deadline: Deadline,
+        request_id: str,
+        *,
+        fresh: bool = False,
+        kept_only: bool = False,
+    ) -> Reply:
         """See Wire."""
-        del deadline, request_id, fresh
+        del deadline, request_id, fresh, kept_only
         end = body[-1000:]
         if end not in self.exchanges:
             self.exchanges[end] = body, self._answer(body)

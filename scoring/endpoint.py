@@ -19,7 +19,7 @@ import requests
 import urllib3
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 
-from cutoff import Exchange, WatchedAdapter, cut_at
+from cutoff import Exchange, NotKept, WatchedAdapter, cut_at
 from errors import BadAnswer, Fault, SettingsWrong, requests_fault
 from scoring.deadline import Deadline
 from scoring.identity import Identity
@@ -48,14 +48,10 @@ class _OneService(WatchedAdapter):
 
     @property
     def kept(self) -> bool:
-        """Say whether a connection is kept that the next request will go by."""
-        if not isinstance(self._pool, HTTPConnectionPool):
-            return False
-        try:
-            # Pools hand out what came back last.
-            return bool(self._pool.pool.queue[-1].is_connected)  # type: ignore[union-attr]  # told below
-        except (AttributeError, IndexError, OSError, TypeError, ValueError):
-            return False  # there is none, or another thread has taken it, or is closing it, just now
+        """Say whether the pool has a connection, made earlier; it may be another thread's a moment later."""
+        idle = self._pool.pool if isinstance(self._pool, HTTPConnectionPool) else None
+        # A pool hands out what came back last; where none ever came back, it has None in its place.
+        return idle is not None and any(idle.queue[-1:])
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         """See HTTPAdapter."""
@@ -123,10 +119,18 @@ class Endpoint:
 
     @property
     def kept(self) -> bool:
-        """Say whether a body can be posted at once: on a connection kept, with a token at hand if need be."""
+        """Say whether a connection and a token are kept, as far as can be told while others use them too."""
         return self._transport.kept and self._identity.at_hand
 
-    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
+    def post(
+        self,
+        body: bytes,
+        deadline: Deadline,
+        request_id: str,
+        *,
+        fresh: bool = False,
+        kept_only: bool = False,
+    ) -> Outcome:
         """Post a body and read the answer, in `timeout_s` and never beyond the deadline.
 
         Args:
@@ -134,17 +138,22 @@ class Endpoint:
             deadline: of the whole call.
             request_id: goes out as x-ms-client-request-id, by which the service's log is searched.
             fresh: with a token fetched anew, the last one having been refused.
+            kept_only: on a connection that is kept, with a token at hand. All of a request can be cut at
+                the deadline, but neither a name that is being resolved nor a token that is being fetched.
 
         Raises:
             BadAnswer: the answer is larger than allowed.
             Failure: no token can be had (scoring/identity.py).
+            NotKept: one of both is not; nothing was sent.
         """
+        if kept_only and not self._identity.at_hand:
+            raise NotKept
         request = self._request(body, deadline, request_id, fresh)
         seconds = min(self._settings.timeout_s, deadline.left())
         if seconds <= 0:
             return Trouble(Fault.SILENT)
         began = time.monotonic()
-        with cut_at(began + seconds) as exchange:
+        with cut_at(began + seconds, kept_only=kept_only) as exchange:
             outcome = self._exchange(request, seconds, exchange)
         self._tell(outcome, request_id, time.monotonic() - began)
         return outcome
@@ -242,7 +251,7 @@ class Endpoint:
             what = outcome.fault.value
         # Of a good answer the batch's own line tells the ids (measured.py).
         log.log(
-            logging.DEBUG if what == "200" else logging.INFO,
+            logging.DEBUG if isinstance(outcome, Reply) and outcome.status == 200 else logging.INFO,
             "%s: %s after %.0f ms; x-ms-client-request-id %s, x-request-id %s",
             self.whom,
             what,

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 
@@ -23,7 +24,7 @@ class Lanes:
 
     @property
     def waiting(self) -> int:
-        """Say how much work waits for a lane."""
+        """Say how much work waits for a lane, or was given up while it did."""
         return len(self._waiting)
 
     def start[T](self, work: Callable[[], T]) -> Future[T]:
@@ -35,7 +36,7 @@ class Lanes:
         return future
 
     def here[T](self, work: Callable[[], T]) -> T | None:
-        """Do work on the calling thread, if a lane is free; else None."""
+        """Do work on the calling thread and give what it gives; None where no lane is free."""
         with self._lock:
             if not self._free or self._closed:
                 return None
@@ -46,7 +47,7 @@ class Lanes:
             self._leave()
 
     def close(self, *, wait: bool = False) -> None:
-        """Begin nothing more, and cancel what waits; what is under way is only waited for if asked."""
+        """Begin nothing more, and cancel what waits; `wait` for what is under way on threads of ours."""
         with self._lock:
             self._closed = True
             self._begin()
@@ -57,17 +58,26 @@ class Lanes:
             future, work = self._waiting.popleft()
             if self._closed:
                 future.cancel()
-            if future.set_running_or_notify_cancel():
-                self._free -= 1
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
                 self._threads.submit(self._do, future, work)
+                self._free -= 1
+            except RuntimeError as error:  # no thread can be had, or the interpreter is ending
+                future.set_exception(error)
 
     def _do(self, future: Future[Any], work: Callable[[], Any]) -> None:
+        with self._lock:
+            if future.done():
+                return  # it came to a thread after all, and is told as failed
+        told: Callable[[], None]
         try:
-            future.set_result(work())
+            told = partial(future.set_result, work())
         except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the thread that waits
-            future.set_exception(error)
-        finally:
-            self._leave()
+            told = partial(future.set_exception, error)
+        # First, so that whoever is told finds the lane free.
+        self._leave()
+        told()
 
     def _leave(self) -> None:
         with self._lock:

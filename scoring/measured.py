@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import telemetry
+from cutoff import NotKept
 from errors import Failure, Throttled
 from scoring.verdicts import Outcome, Reply, Trouble, Verdict
 
@@ -64,8 +65,9 @@ class SubBatch:
 
 @dataclass
 class Attempt:
-    """One request: what came back, and what it means, as far as is known."""
+    """One request: what came back, and what it means, as far as is known; whether it was sent at all."""
 
+    sent: bool = True
     outcome: Outcome | None = None
     verdict: Verdict | None = None
 
@@ -151,9 +153,13 @@ def attempt(request_id: str) -> Iterator[Attempt]:
     with telemetry.ATTEMPT.open(model=of.model, request_id=request_id, retry=retry) as span:
         try:
             yield told
+        except NotKept:
+            told.sent = False
+            raise
         finally:
             span.set_attributes({"status": told.status, "x_request_id": told.x_request_id})
-            _count(of.model, told, retry, time.monotonic() - began)
+            if told.sent:
+                _count(of.model, told, retry, time.monotonic() - began)
 
 
 def _count(model: str, told: Attempt, retry: bool, seconds: float) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result
 
+from cutoff import NotKept
 from errors import BadAnswer, Fault
 from scoring import measured
 from scoring.breaker import Breaker, Pass, Sign
@@ -41,9 +42,17 @@ class Wire(Protocol):
 
     @property
     def kept(self) -> bool:
-        """Say whether a body can be posted at once: on a connection kept, with a token at hand if need be."""
+        """Say whether `kept_only` is worth asking for."""
 
-    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
+    def post(
+        self,
+        body: bytes,
+        deadline: Deadline,
+        request_id: str,
+        *,
+        fresh: bool = False,
+        kept_only: bool = False,
+    ) -> Outcome:
         """Post once; see Endpoint."""
 
     def close(self) -> None:
@@ -173,30 +182,35 @@ class Sender:
         """
         met = list(parcel.met)
 
-        def attempt(sent: Sent | None = None) -> Sent:
-            sent = sent or self._attempt(parcel, call, met)
+        def refreshed(sent: Sent) -> Sent:
             if sent.verdict.action is Action.REFRESH:
                 sent = self._attempt(parcel, call, (*met, sent.verdict.case), fresh=True)
             met.append(sent.verdict.case)
             return sent._replace(met=tuple(met))
 
+        def attempt() -> Sent:
+            return refreshed(self._attempt(parcel, call, met))
+
         with measured.sub_batch(self._wire.model, parcel.rows, attempts=1 if first else 0):
-            first = attempt(first)
+            sent = refreshed(first) if first else attempt()
             # Nearly every parcel ends here: a loop is made only where there is something to go round.
-            return first if first.final else self._retried(first, attempt, parcel, call)
+            return sent if sent.final else self._retried(sent, attempt, parcel, call)
 
     def send_once(self, parcel: Parcel, call: Call) -> Sent | None:
-        """Send a parcel once, where nothing can hold it beyond the deadline; None: `send` is to send it.
+        """Send a parcel once, by what is kept (Endpoint.post, `kept_only`); None where nothing was sent.
 
-        No name is resolved and no token fetched, which no clock of ours could cut.
+        Nothing but the reading of an answer can then hold the calling thread beyond the deadline.
 
         Raises:
             See send.
         """
-        if not self._wire.kept:
+        if not self._wire.kept or not call.deadline.left():
             return None
-        with measured.sub_batch(self._wire.model, parcel.rows):
-            sent = self._attempt(parcel, call, parcel.met)
+        try:
+            with measured.sub_batch(self._wire.model, parcel.rows):
+                sent = self._attempt(parcel, call, parcel.met, kept_only=True)
+        except NotKept:
+            return None
         return sent._replace(met=(*parcel.met, sent.verdict.case))
 
     def _retried(self, first: Sent, attempt: Callable[[], Sent], parcel: Parcel, call: Call) -> Sent:
@@ -222,17 +236,17 @@ class Sender:
         """Let go of the connections kept."""
         self._wire.close()
 
-    def _attempt(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False) -> Sent:
+    def _attempt(self, parcel: Parcel, call: Call, met: Sequence[Case], **how: bool) -> Sent:
         leave = self.breaker.admit()
         if not isinstance(leave, Pass):
             held = Verdict(LEFT_ALONE, Action.RETRY, retry_after=leave)
             if len(met) == len(parcel.met):
                 raise held.failure(self.whom)
             return Sent(held)
-        sign = Sign.NONE
+        sign, in_time = Sign.NONE, call.deadline.left() > 0
         try:
-            sent = self._exchange(parcel, call, met, fresh=fresh)
-            sign = _sign(sent.verdict)
+            sent = self._exchange(parcel, call, met, **how)
+            sign = _sign(sent.verdict) if in_time else Sign.NONE
         except BadAnswer:
             sign = Sign.ALIVE
             raise
@@ -240,22 +254,22 @@ class Sender:
             self.breaker.report(leave, sign)
         return sent
 
-    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool) -> Sent:
-        sent = self._post(parcel, call, met, fresh=fresh)
+    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case], **how: bool) -> Sent:
+        sent = self._post(parcel, call, met, **how)
         if sent.verdict.action is Action.REFRESH and not self._wire.renewable:
             sent = Sent(replace(sent.verdict, action=Action.STOP))
         silenced = sent.verdict.case is SILENT and not call.deadline.left()
         if silenced and call.last is not None:
             # It was our own deadline that cut this one short: what the service last said stands.
             return Sent(replace(call.last, action=Action.STOP))
-        if sent.verdict.case.failure.transient:
+        if sent.verdict.case.failure.transient and not silenced:
             call.last = sent.verdict
         return sent
 
-    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool) -> Sent:
+    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], **how: bool) -> Sent:
         request_id = call.next_id()
         with measured.attempt(request_id) as told:
-            outcome = told.outcome = self._wire.post(parcel.body, call.deadline, request_id, fresh=fresh)
+            outcome = told.outcome = self._wire.post(parcel.body, call.deadline, request_id, **how)
             results = None
             if isinstance(outcome, Reply) and outcome.status == 200:
                 outcome, results = self._read(parcel, outcome)
@@ -294,6 +308,8 @@ def _sent(state: RetryCallState) -> Sent:
 def _sign(verdict: Verdict) -> Sign:
     if verdict.action is Action.DONE:
         return Sign.GOOD
+    if verdict.action is Action.REFRESH:
+        return Sign.NONE  # the request with a fresh token tells
     # Rows that are too slow together, or perhaps to blame, say nothing against the service yet.
     about_rows = verdict.action in (Action.SPLIT, Action.BLAME)
     return Sign.BAD if verdict.case.strike and not about_rows else Sign.ALIVE

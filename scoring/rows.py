@@ -5,8 +5,8 @@
 
 The calling thread decides and waits; on a lane, of which a model has `in_flight`, one parcel is sent, and no
 lane waits for another. So calls cannot block each other, and each has at most `parallel` parcels that wait
-for a lane: a large call does not push the small ones back. A call's only parcel is sent by the calling thread
-itself, once, where nothing could hold it beyond the deadline.
+for a lane: a large call does not push the small ones back. A parcel beside which a call has no other is sent
+by the calling thread itself, once, where nothing could hold it beyond the deadline.
 
 What is already scored is not sent again. A parcel can be sent more than once, though, and so can its rows:
 scoring is taken to be free of side effects (statement 36 of facts/azureml.md).
@@ -20,7 +20,7 @@ from itertools import repeat
 from queue import Empty, SimpleQueue
 
 from errors import Failure, ServiceDown, Silence, Throttled
-from scoring.cases import Action, Case
+from scoring.cases import SILENT, Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
 from scoring.dialects.answers import redacted
@@ -220,6 +220,8 @@ class _Search:
         if once is not None and once.final:
             self._settle(piece, once)
             return
+        if once is not None and not self._call.deadline.left():
+            raise self._out_of_time(was_sent=True)
         sent = self._start(parcel, once)
         # What has sent it refers to itself and stays until the garbage collector comes; the rows need not.
         sent.add_done_callback(lambda _: rows.clear())
@@ -251,7 +253,7 @@ class _Search:
         try:
             future = self._done.get(timeout=self._call.deadline.left())
         except Empty:
-            raise self._out_of_time(self._sent) from None
+            raise self._out_of_time(was_sent=_were_sent(self._sent)) from None
         self._settle(self._sent.pop(future), self._ended(future))
 
     def _ended(self, future: Future[Sent]) -> Sent:
@@ -274,6 +276,8 @@ class _Search:
                 middle = (piece.start + piece.stop) // 2
                 half = replace(piece, stop=middle, met=sent.met, cut_by=sent.verdict)
                 self._todo += [half, replace(half, start=middle, stop=piece.stop)]
+            case _ if sent.verdict.case is SILENT and not self._call.deadline.left():
+                raise self._out_of_time(was_sent=True)
             case _:
                 raise sent.verdict.failure(self._scorer.sender.whom)
 
@@ -314,16 +318,16 @@ class _Search:
         future = self._start(parcel)
         wait([future], timeout=self._call.deadline.left())
         if not future.done():
-            failure = self._out_of_time([future])
+            failure = self._out_of_time(was_sent=_were_sent([future]))
             future.cancel()
             raise failure
         return self._ended(future)
 
-    def _out_of_time(self, sent: Iterable[Future[Sent]]) -> Failure:
+    def _out_of_time(self, *, was_sent: bool) -> Failure:
         whom = self._scorer.sender.whom
         if self._call.last is not None:
             return self._call.last.failure(whom)
-        if any(future.running() or future.done() for future in sent):
+        if was_sent:
             return Silence(
                 f"{whom}: no answer before the deadline. Raise deadline_s, or lower batch_rows.",
                 retry_after=LONGEST_WAIT_S,
@@ -333,3 +337,7 @@ class _Search:
             "the deadline. Raise in_flight, or send fewer calls at a time.",
             retry_after=1.0,
         )
+
+
+def _were_sent(futures: Iterable[Future[Sent]]) -> bool:
+    return any(future.running() or future.done() for future in futures)

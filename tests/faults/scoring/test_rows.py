@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
@@ -398,6 +399,32 @@ def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call
         with pytest.raises(Silence):
             ask(scorer, rows(10), seconds=0.2)
         assert time.monotonic() - began < 0.5
+        answering.set()
+        scorer.close()
+
+
+@pytest.mark.fault(19)
+@pytest.mark.statement("P4")
+def test_of_many_calls_at_one_kept_connection_none_waits_for_a_name_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answering = threading.Event()
+
+    def hanging(*_: Any, **__: Any) -> Any:
+        answering.wait(10)
+        raise socket.gaierror
+
+    def timed(_: int) -> float:
+        began = time.monotonic()
+        with suppress(Silence):
+            ask(scorer, rows(10), seconds=0.2)
+        return time.monotonic() - began
+
+    with Rogue(model_service) as server:
+        scorer = scorer_of(server, timeout_s=5.0)
+        assert ask(scorer, rows(10)) == ALL
+        monkeypatch.setattr(socket, "getaddrinfo", hanging)
+        assert max(max(map(float, map(str, at_once(8, timed)))) for _ in range(5)) < 1
         answering.set()
         scorer.close()
 

@@ -119,9 +119,17 @@ class WatchedWire:
     def kept(self) -> bool:
         return self._endpoint.kept
 
-    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
+    def post(
+        self,
+        body: bytes,
+        deadline: Deadline,
+        request_id: str,
+        *,
+        fresh: bool = False,
+        kept_only: bool = False,
+    ) -> Outcome:
         self.bodies.append(body)
-        return self._endpoint.post(body, deadline, request_id, fresh=fresh)
+        return self._endpoint.post(body, deadline, request_id, fresh=fresh, kept_only=kept_only)
 
 
 # Parcels go one after the other, so that the number of requests is the same every time.

@@ -61,6 +61,23 @@ def test_an_error_is_its_futures_and_its_lane_is_free_again(lanes: Lanes) -> Non
     assert lanes.here(lambda: "free") == "free"
 
 
+def test_a_thread_that_cannot_be_had_costs_its_work_and_no_lane(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        lost = [lanes.start(lambda: "lost") for _ in range(5)]
+        assert lanes.here(lambda: "here") == "here"
+    for future in lost:
+        with pytest.raises(RuntimeError, match="new thread"):
+            future.result(5)
+    assert [lanes.start(lambda: "later").result(5) for _ in range(5)] == ["later"] * 5
+    assert lanes.here(lambda: lanes.start(lambda: "both").result(5)) == "both"
+
+
 def test_after_the_end_nothing_is_begun_and_what_waits_is_told_so(gate: threading.Event) -> None:
     lanes = Lanes(1)
     under_way = lanes.start(lambda: gate.wait(10))

@@ -50,6 +50,20 @@ def test_a_good_answer_needs_one_request(clock: Clock) -> None:
     assert (len(wire.bodies), clock.waited) == (1, [])
 
 
+def test_what_is_too_late_is_not_sent_and_says_nothing_of_the_service(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedWire, "kept", True)
+    wire = ScriptedWire(OK)
+    parcel = Parcel(payload().write(ROWS), 2, lambda _: payload().read([], ROWS), (), Allowance(100))
+    assert sender_of(wire, clock).send_once(parcel, Call(clock.deadline(0), "call")) is None
+    assert wire.bodies == []
+    breaker = Breaker(clock)
+    for _ in range(STRIKES):
+        send(ScriptedWire(Trouble(Fault.SILENT)), clock, breaker=breaker, seconds=0)
+    assert not breaker.closed_for
+
+
 def test_what_a_parcel_has_met_is_told_with_its_verdict(clock: Clock) -> None:
     refused = send(ScriptedWire(Reply(413)), clock)
     assert refused.met == (refused.verdict.case,)
@@ -216,6 +230,16 @@ def test_401_with_a_token_gets_a_fresh_one_once(clock: Clock) -> None:
     wire = ScriptedWire(Reply(401), renewable=True)
     assert send(wire, clock).verdict.action is Action.STOP
     assert wire.fresh == [False, True]
+
+
+def test_a_probe_that_needs_a_fresh_token_is_judged_by_what_that_brings(clock: Clock) -> None:
+    for outcome, pause in ((Reply(503), 2 * FIRST_PAUSE_S), (OK, 0.0)):
+        breaker = Breaker(clock)
+        for _ in range(STRIKES):
+            send(ScriptedWire(Reply(503)), clock, breaker=breaker, attempts=1)
+        clock.now += FIRST_PAUSE_S
+        send(ScriptedWire(Reply(401), outcome, renewable=True), clock, breaker=breaker, attempts=1)
+        assert breaker.closed_for == pause
 
 
 @pytest.mark.statement("azureml-16")

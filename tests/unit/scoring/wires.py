@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 
+from cutoff import NotKept
 from scoring.cases import MODEL_STATUS
 from scoring.deadline import Deadline
 from scoring.dialects import Options, Row, SentColumn, dialect_of
@@ -48,7 +49,17 @@ class ScriptedWire:
         self._script = list(script)
         self._lock = threading.Lock()
 
-    def post(self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False) -> Outcome:
+    def post(
+        self,
+        body: bytes,
+        deadline: Deadline,
+        request_id: str,
+        *,
+        fresh: bool = False,
+        kept_only: bool = False,
+    ) -> Outcome:
+        if kept_only and not self.kept:
+            raise NotKept
         rows: list[list[object]] = json.loads(body)["data"]
         with self._lock:
             self.bodies.append(rows)
