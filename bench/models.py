@@ -32,16 +32,10 @@ class AnswersAtOnce:
         self._answer = answer
 
     def post(
-        self,
-        body: bytes,
-        deadline: Deadline,
-        request_id: str,
-        *,
-        fresh: bool = False,
-        kept_only: bool = False,
+        self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False, kept: bool = False
     ) -> Reply:
         """See Wire."""
-        del deadline, request_id, fresh, kept_only
+        del deadline, request_id, fresh, kept
         end = body[-1000:]
         if end not in self.exchanges:
             self.exchanges[end] = body, self._answer(body)

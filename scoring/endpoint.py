@@ -123,13 +123,7 @@ class Endpoint:
         return self._transport.kept and self._identity.at_hand
 
     def post(
-        self,
-        body: bytes,
-        deadline: Deadline,
-        request_id: str,
-        *,
-        fresh: bool = False,
-        kept_only: bool = False,
+        self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False, kept: bool = False
     ) -> Outcome:
         """Post a body and read the answer, in `timeout_s` and never beyond the deadline.
 
@@ -138,7 +132,7 @@ class Endpoint:
             deadline: of the whole call.
             request_id: goes out as x-ms-client-request-id, by which the service's log is searched.
             fresh: with a token fetched anew, the last one having been refused.
-            kept_only: on a connection that is kept, with a token at hand. All of a request can be cut at
+            kept: on a connection that is kept, with a token at hand. All of a request can be cut at
                 the deadline, but neither a name that is being resolved nor a token that is being fetched.
 
         Raises:
@@ -146,14 +140,14 @@ class Endpoint:
             Failure: no token can be had (scoring/identity.py).
             NotKept: one of both is not; nothing was sent.
         """
-        if kept_only and not self._identity.at_hand:
+        if kept and not self._identity.at_hand:
             raise NotKept
         request = self._request(body, deadline, request_id, fresh)
         seconds = min(self._settings.timeout_s, deadline.left())
         if seconds <= 0:
             return Trouble(Fault.SILENT)
         began = time.monotonic()
-        with cut_at(began + seconds, kept_only=kept_only) as exchange:
+        with cut_at(began + seconds, kept_only=kept) as exchange:
             outcome = self._exchange(request, seconds, exchange)
         self._tell(outcome, request_id, time.monotonic() - began)
         return outcome

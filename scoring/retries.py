@@ -42,16 +42,10 @@ class Wire(Protocol):
 
     @property
     def kept(self) -> bool:
-        """Say whether `kept_only` is worth asking for."""
+        """Say whether `kept` is worth asking for."""
 
     def post(
-        self,
-        body: bytes,
-        deadline: Deadline,
-        request_id: str,
-        *,
-        fresh: bool = False,
-        kept_only: bool = False,
+        self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False, kept: bool = False
     ) -> Outcome:
         """Post once; see Endpoint."""
 
@@ -197,7 +191,7 @@ class Sender:
             return sent if sent.final else self._retried(sent, attempt, parcel, call)
 
     def send_once(self, parcel: Parcel, call: Call) -> Sent | None:
-        """Send a parcel once, by what is kept (Endpoint.post, `kept_only`); None where nothing was sent.
+        """Send a parcel once, by what is kept (Endpoint.post, `kept`); None where nothing was sent.
 
         Nothing but the reading of an answer can then hold the calling thread beyond the deadline.
 
@@ -208,7 +202,7 @@ class Sender:
             return None
         try:
             with measured.sub_batch(self._wire.model, parcel.rows):
-                sent = self._attempt(parcel, call, parcel.met, kept_only=True)
+                sent = self._attempt(parcel, call, parcel.met, kept=True)
         except NotKept:
             return None
         return sent._replace(met=(*parcel.met, sent.verdict.case))

@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
@@ -258,7 +258,7 @@ def test_a_refused_token_is_replaced_once_and_the_batch_goes_on() -> None:
 # ---- many at once
 
 
-def at_once(count: int, work: Callable[[int], object]) -> list[object]:
+def at_once[T](count: int, work: Callable[[int], T]) -> list[T]:
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(work, range(count)))
 
@@ -379,41 +379,41 @@ def test_a_connection_is_kept_from_its_first_answer_on_but_not_while_it_is_in_us
     assert kept == [False, True, False, True]
 
 
+@pytest.fixture
+def name_server_hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Lets no name be resolved from its call on, until the test is over."""
+    over = threading.Event()
+
+    def hanging(*_: Any, **__: Any) -> Any:
+        over.wait(10)
+        raise socket.gaierror
+
+    yield lambda: monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    over.set()
+
+
 @pytest.mark.fault(19)
 @pytest.mark.statement("P4")
 def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call_beyond_its_deadline(
-    monkeypatch: pytest.MonkeyPatch,
+    name_server_hangs: Callable[[], None],
 ) -> None:
-    answering = threading.Event()
-
-    def hanging(*_: Any, **__: Any) -> Any:
-        answering.wait(10)
-        raise socket.gaierror
-
     with Rogue(model_service, then_reset(model_service)) as server:
         scorer = scorer_of(server, timeout_s=5.0)
         for _ in range(2):
             assert ask(scorer, rows(10)) == ALL
-        monkeypatch.setattr(socket, "getaddrinfo", hanging)
+        name_server_hangs()
         began = time.monotonic()
         with pytest.raises(Silence):
             ask(scorer, rows(10), seconds=0.2)
         assert time.monotonic() - began < 0.5
-        answering.set()
         scorer.close()
 
 
 @pytest.mark.fault(19)
 @pytest.mark.statement("P4")
 def test_of_many_calls_at_one_kept_connection_none_waits_for_a_name_server(
-    monkeypatch: pytest.MonkeyPatch,
+    name_server_hangs: Callable[[], None],
 ) -> None:
-    answering = threading.Event()
-
-    def hanging(*_: Any, **__: Any) -> Any:
-        answering.wait(10)
-        raise socket.gaierror
-
     def timed(_: int) -> float:
         began = time.monotonic()
         with suppress(Silence):
@@ -423,9 +423,8 @@ def test_of_many_calls_at_one_kept_connection_none_waits_for_a_name_server(
     with Rogue(model_service) as server:
         scorer = scorer_of(server, timeout_s=5.0)
         assert ask(scorer, rows(10)) == ALL
-        monkeypatch.setattr(socket, "getaddrinfo", hanging)
-        assert max(max(map(float, map(str, at_once(8, timed)))) for _ in range(5)) < 1
-        answering.set()
+        name_server_hangs()
+        assert max(max(at_once(8, timed)) for _ in range(5)) < 1
         scorer.close()
 
 

@@ -120,16 +120,10 @@ class WatchedWire:
         return self._endpoint.kept
 
     def post(
-        self,
-        body: bytes,
-        deadline: Deadline,
-        request_id: str,
-        *,
-        fresh: bool = False,
-        kept_only: bool = False,
+        self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False, kept: bool = False
     ) -> Outcome:
         self.bodies.append(body)
-        return self._endpoint.post(body, deadline, request_id, fresh=fresh, kept_only=kept_only)
+        return self._endpoint.post(body, deadline, request_id, fresh=fresh, kept=kept)
 
 
 # Parcels go one after the other, so that the number of requests is the same every time.

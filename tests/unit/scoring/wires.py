@@ -50,15 +50,9 @@ class ScriptedWire:
         self._lock = threading.Lock()
 
     def post(
-        self,
-        body: bytes,
-        deadline: Deadline,
-        request_id: str,
-        *,
-        fresh: bool = False,
-        kept_only: bool = False,
+        self, body: bytes, deadline: Deadline, request_id: str, *, fresh: bool = False, kept: bool = False
     ) -> Outcome:
-        if kept_only and not self.kept:
+        if kept and not self.kept:
             raise NotKept
         rows: list[list[object]] = json.loads(body)["data"]
         with self._lock:
