@@ -394,16 +394,22 @@ def test_a_call_ends_at_its_deadline_whatever_its_lanes_do(scorer_of: Scorers, g
         score(scorer_of(ScriptedWire(held(gate))), 10, seconds=0.1)
 
 
+def call_that_has_the_lane(one: RowScorer, wire: ScriptedWire) -> threading.Thread:
+    """Start a call and wait until it is at the service."""
+    first = threading.Thread(target=score, args=(one, 1))
+    first.start()
+    while not wire.bodies:
+        pass
+    return first
+
+
 @pytest.mark.statement("azureml-39")
 def test_a_call_that_gets_no_lane_before_its_deadline_is_throttled(
     scorer_of: Scorers, gate: threading.Event
 ) -> None:
     wire = ScriptedWire(held(gate))
     one = scorer_of(wire, in_flight=1)
-    first = threading.Thread(target=score, args=(one, 1))
-    first.start()
-    while not wire.bodies:
-        pass
+    first = call_that_has_the_lane(one, wire)
     with pytest.raises(Throttled, match="all 1 requests that in_flight allows"):
         score(one, 10, seconds=0.1)
     gate.set()
@@ -442,10 +448,7 @@ def test_a_call_that_still_waits_for_a_lane_when_the_app_ends_is_told_so(
 ) -> None:
     wire = ScriptedWire(held(gate))
     one = scorer_of(wire, in_flight=1)
-    first = threading.Thread(target=score, args=(one, 1))
-    first.start()
-    while not wire.bodies:
-        pass
+    first = call_that_has_the_lane(one, wire)
     told: list[Failure] = []
 
     def second() -> None:
