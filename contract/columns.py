@@ -1,6 +1,6 @@
 """A column of JSON values read at once, where all have one usual form. Pure, and only ever a shortcut.
 
-The rules are those of contract/features.py, value by value; one call per value would cost ten times as much.
+The rules are those of contract/scalars.py, value by value; one call per value would cost ten times as much.
 So each reader here knows a few forms that it can prove of a whole column (all whole numbers within the range,
 all texts among the categories, …) and gives None for any other: then each value is judged by itself.
 tests/unit/contract/test_columns.py proves that both ways always agree.

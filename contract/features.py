@@ -4,21 +4,18 @@ What is encoded from an entity's JSON equals what is read from its CSV row (stat
 through contract/values.py. A value that does not fit is never changed: it is that entity's error.
 """
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from types import NoneType
 from typing import NamedTuple
 
-from contract import values
 from contract.columns import ReadAll, column_reader
 from contract.contract import Column, Contract, is_reserved
 from contract.entities import ABSENT, DictEntities, Entities, Entity
-from contract.values import INT64, LARGEST_EXACT, READERS, Value
-from contract.wire import Identifier, Moment, Scalar, Tagged, bare_name, decode
+from contract.scalars import WANTED, Reader, Unfit, outside_of, scalar_reader
+from contract.values import READERS, Value
+from contract.wire import bare_name
 
-type Reader = Callable[[object], Value | None]
 type Row = list[Value | None]
 
 # Entities of one pipe come in few shapes; a hostile caller must not fill the memory with more.
@@ -43,10 +40,6 @@ class DoesNotFit(Exception):
 
 class PrefixTaken(DoesNotFit):
     """An entity with a property of the hub's own where only the model's scores stand: it would be lost."""
-
-
-class Unfit(ValueError):
-    """A value that is not of its column's type."""
 
 
 class Encoded(NamedTuple):
@@ -312,7 +305,7 @@ def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | 
     for column, cell in zip(contract.columns, cells, strict=True):
         value = READERS[column.type](cell) if cell else None
         if cell and value is None:
-            raise Unfit(f"{column.name}: {_WANTED[column.type]}")
+            raise Unfit(f"{column.name}: {WANTED[column.type]}")
         row[column.name] = value
     return row
 
@@ -331,216 +324,14 @@ def _refuse_covered(prefix: str, names: Collection[str]) -> None:
 
 def _feature(name: str, known: Mapping[str, Column] | None, naive: bool) -> _Feature:
     if known is None:
-        return _Feature(name, _scalar_reader(_plain), column_reader(None), required=False, outside=None)
+        return _Feature(name, scalar_reader(None), column_reader(None), required=False, outside=None)
     if name not in known:
         raise ValueError(f"features names {name}, which is no column of the contract")
     column = known[name]
     return _Feature(
         name,
-        _scalar_reader(_typed(column, naive)),
+        scalar_reader(column, naive=naive),
         column_reader(column, naive=naive),
         required=not column.nullable,
-        outside=_outside(column),
+        outside=outside_of(column),
     )
-
-
-def _scalar_reader(read: Callable[[Scalar], Value | None]) -> Reader:
-    """Put in front of a reader what holds for every type: null, transit tags, lists, dicts."""
-
-    def from_json(value: object) -> Value | None:
-        if type(value) is str:
-            if not value:
-                return None  # an empty CSV cell is null: the two must encode alike (statement 43)
-            return read(value) if value[0] != "~" else read(_decoded(value))
-        if value is None:
-            return None
-        if isinstance(value, int | float | Decimal):
-            return read(value)
-        if isinstance(value, list):
-            if len(value) == 1 and not isinstance(value[0], list):
-                return from_json(value[0])
-            raise Unfit(f"a list of {len(value)}, where one value is wanted")
-        raise Unfit("a dict, where one value is wanted")
-
-    return from_json
-
-
-def _decoded(text: str) -> Scalar:
-    try:
-        return decode(text)
-    except ValueError as error:
-        raise Unfit(str(error)) from None
-
-
-_WANTED = {
-    "integer": "not an integer",
-    "number": "not a number",
-    "boolean": "not a boolean",
-    "date": "not a date",
-    "datetime": "not a datetime",
-    "string": "not a text",
-}
-
-
-def _typed(column: Column, naive: bool) -> Callable[[Scalar], Value | None]:
-    match column.type:
-        case "integer":
-            return lambda value: _integer(value, column)
-        case "number":
-            return lambda value: _number(value, column)
-        case "boolean":
-            return _boolean
-        case "datetime" if naive:
-            return lambda value: _moment(value, column).removesuffix("Z")
-        case "date" | "datetime":
-            return lambda value: _moment(value, column)
-        case "string":
-            return lambda value: _text(value, column)
-
-
-def _integer(value: Scalar, column: Column) -> Value:
-    if type(value) is int:
-        whole: int | None = value
-    elif isinstance(value, float):
-        whole = int(value) if abs(value) <= LARGEST_EXACT and _is_whole(value) else None
-    elif isinstance(value, Decimal):
-        whole = int(value) if _is_whole(value) else None
-    elif isinstance(value, bool) and _holds_bits(column):
-        whole = int(value)
-    else:
-        whole = values.integer(_cell_of(value))
-    if whole is None or whole not in INT64:
-        raise Unfit(_not(column))
-    return whole
-
-
-def _number(value: Scalar, column: Column) -> Value:
-    if type(value) is float:
-        real: float | None = value
-    elif type(value) is int:
-        real = float(value) if -LARGEST_EXACT <= value <= LARGEST_EXACT else None
-    elif isinstance(value, Decimal):
-        real = values.number(str(value)) if value == value.to_integral_value() else float(value)
-    elif isinstance(value, bool) and _holds_bits(column):
-        real = float(value)
-    else:
-        real = values.number(_cell_of(value))
-    if real is None or not math.isfinite(real):
-        raise Unfit(_not(column))
-    return real
-
-
-def _boolean(value: Scalar) -> Value:
-    read = value if isinstance(value, bool) else values.boolean(_cell_of(value))
-    if read is None:
-        raise Unfit(_WANTED["boolean"])
-    return read
-
-
-def _moment(value: Scalar, column: Column) -> str:
-    cell = value.text if isinstance(value, Moment) else _cell_of(value)
-    read = values.day(cell) if column.type == "date" else values.moment(cell)
-    if read is None:
-        raise Unfit(_not(column))
-    return read
-
-
-def _text(value: Scalar, column: Column) -> Value:
-    if type(value) is str:
-        return value
-    if isinstance(value, bool):
-        return _spelled_boolean(value, column)
-    if isinstance(value, int | float | Decimal):
-        _refuse_infinite(value)
-        return str(value)
-    tagged = column.spelling == "tagged"
-    match value:
-        case Identifier(full):
-            return f"~:{full}" if tagged else full if column.spelling == "full" else value.bare
-        case Tagged(tag, text):
-            return f"~{tag}{text}" if tagged else text
-        case Moment(text) if tagged:
-            return f"~t{text}"
-    raise Unfit("a date or datetime for a text column: render the column in DTL (datetime-format)")
-
-
-def _spelled_boolean(value: bool, column: Column) -> str:
-    spelled = {str(value), str(value).lower()}
-    known = spelled.intersection(column.categories or ())
-    if len(known) != 1:
-        raise Unfit("a boolean for a text column: render the column in DTL (string)")
-    return known.pop()
-
-
-def _plain(value: Scalar) -> Value | None:
-    """Without a contract: the value in plain JSON, tags decoded (statement 7)."""
-    if isinstance(value, Decimal):
-        if not _is_whole(value):
-            _refuse_infinite(float(value))
-            return float(value)
-        if int(value) not in INT64:
-            raise Unfit("a whole number of more digits than a model takes")
-        return int(value)
-    if isinstance(value, float):
-        _refuse_infinite(value)
-    if isinstance(value, Identifier):
-        return value.full
-    if isinstance(value, Moment | Tagged):
-        return value.text
-    return value
-
-
-def _outside(column: Column) -> Callable[[Value], str | None] | None:
-    """Give the check of a value against what the model saw, or None where there is nothing to check."""
-    if column.type == "boolean":
-        return None
-    if column.categories is not None:
-        categories = frozenset(column.categories)
-        return lambda value: None if value in categories else "a category the model has not seen"
-    low, high = column.minimum, column.maximum
-    if low is None or high is None:
-        return None
-    if isinstance(low, str) or isinstance(high, str):
-        # Canonical texts are in the order of their times, to the last digit; Z is beside the point.
-        first, last = str(low).removesuffix("Z"), str(high).removesuffix("Z")
-        return lambda value: (
-            None if first <= str(value).removesuffix("Z") <= last else "outside the range the model has seen"
-        )
-    return lambda value: (
-        None
-        if low <= value <= high  # type: ignore[operator]  # a numeric column's values are numbers
-        else "outside the range the model has seen"
-    )
-
-
-def _cell_of(value: Scalar) -> str:
-    """Give the cell that a node would write for a text, identifier, URI, UUID or bytes; else none."""
-    match value:
-        case str():
-            return value
-        case Identifier():
-            return value.bare
-        case Tagged(_, text):
-            return text
-    return ""
-
-
-def _refuse_infinite(value: float | Decimal) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Unfit("a number beyond what a double holds")
-
-
-def _holds_bits(column: Column) -> bool:
-    # A node may have written booleans as 1 and 0 (facts/sesam.md §3.3); only then does true mean 1.
-    return column.minimum in (0, 1) and column.maximum in (0, 1)
-
-
-def _is_whole(value: float | Decimal) -> bool:
-    # A decimal's exponent may be in the millions: never make an int of that.
-    if isinstance(value, Decimal) and value.adjusted() > 400:
-        return False
-    return math.isfinite(value) and value == int(value)
-
-
-def _not(column: Column) -> str:
-    return _WANTED[column.type]

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract import features, wire
+from contract import features, scalars, wire
 from contract.contract import Contract, contract_of
-from contract.features import DoesNotFit, Encoder, Unfit, encode_cells
+from contract.features import DoesNotFit, Encoder, encode_cells
 from local import customers
 from local.demo import LABEL, PIPE
 from local.node import running_node
@@ -167,7 +167,7 @@ def cells_that_differ(snapshot: Snapshot) -> Iterator[str]:
         try:
             taught = encode_cells(snapshot.contract, snapshot.rows[entity["_id"].rpartition(":")[2]])
             asked = dict(zip(names, encoder.encode(entity).row, strict=True))
-        except (DoesNotFit, Unfit) as misfit:
+        except (DoesNotFit, scalars.Unfit) as misfit:
             yield str(misfit)
             continue
         yield from (
@@ -183,12 +183,12 @@ def test_of_5000_customers_every_cell_is_what_is_asked(snapshot: Snapshot) -> No
 
 
 FLIPPED: dict[str, tuple[Any, str, Any]] = {
-    "a datetime loses its nanoseconds": (features, "_moment", lambda value, column: value.text[:19]),
+    "a datetime loses its nanoseconds": (scalars, "_moment", lambda value, column: value.text[:19]),
     "names keep their namespace": (features, "bare_name", lambda name: name),
     "identifiers keep theirs": (wire, "bare_name", lambda name: name),
     "a decimal is rounded": (wire, "_decimal", lambda digits: round(Decimal(digits))),
-    "a boolean is a text": (features, "_boolean", str),
-    "a null is an empty text": (features, "_scalar_reader", lambda read: lambda value: read(value or "")),
+    "a boolean is a text": (scalars, "_boolean", str),
+    "a null is an empty text": (scalars, "_from_json", lambda read: lambda value: read(value or "")),
 }
 
 

@@ -1,0 +1,230 @@
+"""One value of an entity's JSON → the value that its column is sent. Pure.
+
+What is read here equals what is read from the CSV cell that a node would have written (statement 43): both
+ends go through contract/values.py. A value that does not fit is never changed: it is an error.
+"""
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+
+from contract import values
+from contract.contract import Column
+from contract.values import INT64, LARGEST_EXACT, Value
+from contract.wire import Identifier, Moment, Scalar, Tagged, decode
+
+type Reader = Callable[[object], Value | None]
+
+WANTED = {
+    "integer": "not an integer",
+    "number": "not a number",
+    "boolean": "not a boolean",
+    "date": "not a date",
+    "datetime": "not a datetime",
+    "string": "not a text",
+}
+
+
+class Unfit(ValueError):
+    """A value that is not of its column's type."""
+
+
+def scalar_reader(column: Column | None, *, naive: bool = False) -> Reader:
+    """Give what reads one JSON value for a column; for None, a column that no contract describes.
+
+    It gives None for null and an empty text, and raises `Unfit` for what is not of the column's type. `naive`
+    gives datetimes without their Z.
+    """
+    return _from_json(_plain if column is None else _typed(column, naive))
+
+
+def outside_of(column: Column) -> Callable[[Value], str | None] | None:
+    """Give the check of a value against what the model saw, or None where there is nothing to check."""
+    if column.type == "boolean":
+        return None
+    if column.categories is not None:
+        categories = frozenset(column.categories)
+        return lambda value: None if value in categories else "a category the model has not seen"
+    low, high = column.minimum, column.maximum
+    if low is None or high is None:
+        return None
+    if isinstance(low, str) or isinstance(high, str):
+        # Canonical texts are in the order of their times, to the last digit; Z is beside the point.
+        first, last = str(low).removesuffix("Z"), str(high).removesuffix("Z")
+        return lambda value: (
+            None if first <= str(value).removesuffix("Z") <= last else "outside the range the model has seen"
+        )
+    return lambda value: (
+        None
+        if low <= value <= high  # type: ignore[operator]  # a numeric column's values are numbers
+        else "outside the range the model has seen"
+    )
+
+
+def _from_json(read: Callable[[Scalar], Value | None]) -> Reader:
+    """Put in front of a reader what holds for every type: null, transit tags, lists, dicts."""
+
+    def from_json(value: object) -> Value | None:
+        if type(value) is str:
+            if not value:
+                return None  # an empty CSV cell is null: the two must encode alike (statement 43)
+            return read(value) if value[0] != "~" else read(_decoded(value))
+        if value is None:
+            return None
+        if isinstance(value, int | float | Decimal):
+            return read(value)
+        if isinstance(value, list):
+            if len(value) == 1 and not isinstance(value[0], list):
+                return from_json(value[0])
+            raise Unfit(f"a list of {len(value)}, where one value is wanted")
+        raise Unfit("a dict, where one value is wanted")
+
+    return from_json
+
+
+def _decoded(text: str) -> Scalar:
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
+
+
+def _typed(column: Column, naive: bool) -> Callable[[Scalar], Value | None]:
+    match column.type:
+        case "integer":
+            return lambda value: _integer(value, column)
+        case "number":
+            return lambda value: _number(value, column)
+        case "boolean":
+            return _boolean
+        case "datetime" if naive:
+            return lambda value: _moment(value, column).removesuffix("Z")
+        case "date" | "datetime":
+            return lambda value: _moment(value, column)
+        case "string":
+            return lambda value: _text(value, column)
+
+
+def _integer(value: Scalar, column: Column) -> Value:
+    if type(value) is int:
+        whole: int | None = value
+    elif isinstance(value, float):
+        whole = int(value) if abs(value) <= LARGEST_EXACT and _is_whole(value) else None
+    elif isinstance(value, Decimal):
+        whole = int(value) if _is_whole(value) else None
+    elif isinstance(value, bool) and _holds_bits(column):
+        whole = int(value)
+    else:
+        whole = values.integer(_cell_of(value))
+    if whole is None or whole not in INT64:
+        raise Unfit(_not(column))
+    return whole
+
+
+def _number(value: Scalar, column: Column) -> Value:
+    if type(value) is float:
+        real: float | None = value
+    elif type(value) is int:
+        real = float(value) if -LARGEST_EXACT <= value <= LARGEST_EXACT else None
+    elif isinstance(value, Decimal):
+        real = values.number(str(value)) if value == value.to_integral_value() else float(value)
+    elif isinstance(value, bool) and _holds_bits(column):
+        real = float(value)
+    else:
+        real = values.number(_cell_of(value))
+    if real is None or not math.isfinite(real):
+        raise Unfit(_not(column))
+    return real
+
+
+def _boolean(value: Scalar) -> Value:
+    read = value if isinstance(value, bool) else values.boolean(_cell_of(value))
+    if read is None:
+        raise Unfit(WANTED["boolean"])
+    return read
+
+
+def _moment(value: Scalar, column: Column) -> str:
+    cell = value.text if isinstance(value, Moment) else _cell_of(value)
+    read = values.day(cell) if column.type == "date" else values.moment(cell)
+    if read is None:
+        raise Unfit(_not(column))
+    return read
+
+
+def _text(value: Scalar, column: Column) -> Value:
+    if type(value) is str:
+        return value
+    if isinstance(value, bool):
+        return _spelled_boolean(value, column)
+    if isinstance(value, int | float | Decimal):
+        _refuse_infinite(value)
+        return str(value)
+    tagged = column.spelling == "tagged"
+    match value:
+        case Identifier(full):
+            return f"~:{full}" if tagged else full if column.spelling == "full" else value.bare
+        case Tagged(tag, text):
+            return f"~{tag}{text}" if tagged else text
+        case Moment(text) if tagged:
+            return f"~t{text}"
+    raise Unfit("a date or datetime for a text column: render the column in DTL (datetime-format)")
+
+
+def _spelled_boolean(value: bool, column: Column) -> str:
+    spelled = {str(value), str(value).lower()}
+    known = spelled.intersection(column.categories or ())
+    if len(known) != 1:
+        raise Unfit("a boolean for a text column: render the column in DTL (string)")
+    return known.pop()
+
+
+def _plain(value: Scalar) -> Value | None:
+    """Without a contract: the value in plain JSON, tags decoded (statement 7)."""
+    if isinstance(value, Decimal):
+        if not _is_whole(value):
+            _refuse_infinite(float(value))
+            return float(value)
+        if int(value) not in INT64:
+            raise Unfit("a whole number of more digits than a model takes")
+        return int(value)
+    if isinstance(value, float):
+        _refuse_infinite(value)
+    if isinstance(value, Identifier):
+        return value.full
+    if isinstance(value, Moment | Tagged):
+        return value.text
+    return value
+
+
+def _cell_of(value: Scalar) -> str:
+    """Give the cell that a node would write for a text, identifier, URI, UUID or bytes; else none."""
+    match value:
+        case str():
+            return value
+        case Identifier():
+            return value.bare
+        case Tagged(_, text):
+            return text
+    return ""
+
+
+def _refuse_infinite(value: float | Decimal) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unfit("a number beyond what a double holds")
+
+
+def _holds_bits(column: Column) -> bool:
+    # A node may have written booleans as 1 and 0 (facts/sesam.md §3.3); only then does true mean 1.
+    return column.minimum in (0, 1) and column.maximum in (0, 1)
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    # A decimal's exponent may be in the millions: never make an int of that.
+    if isinstance(value, Decimal) and value.adjusted() > 400:
+        return False
+    return math.isfinite(value) and value == int(value)
+
+
+def _not(column: Column) -> str:
+    return WANTED[column.type]
