@@ -11,7 +11,8 @@ from functools import cache
 import msgspec
 
 from contract.contract import Contract, contract_of
-from training_export.csv_scan import Dialect, scan
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import scan
 
 NAMESPACE = "crm-customer"
 TRAINING_ROWS = 20_000

@@ -9,7 +9,8 @@ from bench.timing import cpu_seconds
 from local.proof.snapshot import table
 from scoring.batch import score
 from scoring.deadline import Deadline
-from training_export.csv_scan import Dialect, scan
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import scan
 
 TIMES = (1, 10, 100)
 # The table is made in blocks of so many MB.

@@ -7,7 +7,8 @@ from typing import Any
 from contract.documents import Manifest
 from errors import DataRefused
 from settings import ExportSettings
-from training_export.csv_scan import Dialect, Scanned, header_difference
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import Scanned, header_difference
 
 _LINE_TERMINATORS = ("\r\n", "\n", "\r")
 

@@ -14,7 +14,7 @@ from typing import Any
 from contract.documents import Manifest
 from contract.facts import ColumnFacts
 from contract.values import LARGEST_EXACT
-from training_export.csv_scan import Dialect
+from training_export.csv_dialect import Dialect
 
 SCHEMA = "https://azuremlschemas.azureedge.net/latest/MLTable.schema.json"
 

@@ -15,7 +15,8 @@ from contract.documents import Manifest
 from contract.facts import ColumnFacts
 from contract.values import boolean, moment, seconds
 from errors import SettingsWrong, StorageDown
-from training_export.csv_scan import Columns, Dialect, Reading
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import Columns, Reading
 from training_export.mltable import fits_nanoseconds
 from training_export.staging import Staging
 

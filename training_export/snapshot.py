@@ -20,7 +20,8 @@ from contract.drift import drifts
 from errors import Failure, StorageDown, UnderWay
 from settings import ExportSettings
 from training_export import parquet
-from training_export.csv_scan import Dialect, Scanned, scan
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import Scanned, scan
 from training_export.guards import dialect_of, expected_columns, reasons_to_hold
 from training_export.mltable import mltable
 from training_export.publisher import PipeFacts, Published

@@ -26,7 +26,7 @@ from scoring.entities import Batch, with_properties, without, write_batch
 from scoring.scores import scores_of
 from scoring.shapes import Shape
 from scoring.verdicts import Reply, judge, wait_s
-from training_export import csv_scan
+from training_export import csv_dialect, csv_scan
 from training_export.csv_scan import Reading
 
 DEEPEST = 64
@@ -135,7 +135,7 @@ def rows(data: bytes) -> None:
 def csv_bytes(data: bytes) -> None:
     """Any bytes are a table that stdlib `csv` reads the same, or a refusal that says why."""
     choice, body = int.from_bytes(data[:2], "big"), data[2:]
-    dialect = csv_scan.Dialect(
+    dialect = csv_dialect.Dialect(
         lineterminator=("\r\n", "\n", "\r")[choice % 3],
         delimiter=",;\t"[choice // 3 % 3],
         quotechar=('"', "'", None)[choice // 9 % 3],
@@ -165,7 +165,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def records(data: bytes, dialect: csv_scan.Dialect, size: int) -> Iterator[tuple[str, ...]]:
+def records(data: bytes, dialect: csv_dialect.Dialect, size: int) -> Iterator[tuple[str, ...]]:
     """Read header and records, as the scan does."""
     reading = Reading(pieces(data, size), dialect)
     yield reading.names
@@ -173,7 +173,7 @@ def records(data: bytes, dialect: csv_scan.Dialect, size: int) -> Iterator[tuple
         yield from zip(*(cells.texts() for cells in columns), strict=True)
 
 
-def by_stdlib(text: str, dialect: csv_scan.Dialect) -> list[list[str]]:
+def by_stdlib(text: str, dialect: csv_dialect.Dialect) -> list[list[str]]:
     """Read a CSV by the standard library alone."""
     return list(
         csv.reader(

@@ -25,7 +25,8 @@ from local.demo import LABEL, PIPE
 from local.node import running_node
 from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
-from training_export.csv_scan import Dialect, scan
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import scan
 
 
 class Written(NamedTuple):

@@ -18,7 +18,8 @@ from local.demo import PIPE
 from local.node import running_node
 from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
-from training_export.csv_scan import Dialect, scan
+from training_export.csv_dialect import Dialect
+from training_export.csv_scan import scan
 
 
 def facts_of(cells: Sequence[str]) -> ColumnFacts:

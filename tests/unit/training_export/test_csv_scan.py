@@ -15,16 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import DataRefused
-from training_export.csv_scan import (
-    BLOCK_BYTES,
-    LONGEST_CELL,
-    LONGEST_RECORD,
-    Columns,
-    Dialect,
-    Reading,
-    Scanned,
-    scan,
-)
+from training_export.csv_blocks import BLOCK_BYTES
+from training_export.csv_dialect import Dialect
+from training_export.csv_lines import LONGEST_CELL, LONGEST_RECORD
+from training_export.csv_scan import Columns, Reading, Scanned, scan
 
 NORWEGIAN = "_id,Name\r\n1,Øyvind\r\n"
 

@@ -14,7 +14,10 @@ from contract.facts import ColumnFacts
 from errors import DataRefused
 from training_export import csv_scan
 from training_export.cells import PAD
-from training_export.csv_scan import BLOCK_BYTES, LONGEST_CELL, Dialect, Reading, scan
+from training_export.csv_blocks import BLOCK_BYTES, MOST_BLOCK_BYTES
+from training_export.csv_dialect import Dialect
+from training_export.csv_lines import LONGEST_CELL
+from training_export.csv_scan import Reading, scan
 from training_export.csv_split import _STRIP, Split, Splitter, splitter_of
 
 TERMINATORS = ("\r\n", "\n", "\r")
@@ -303,7 +306,7 @@ def test_a_record_without_an_end_is_not_gathered_into_ever_larger_blocks() -> No
 
     with mock.patch.object(Splitter, "split", split), pytest.raises(DataRefused, match="line is longer"):
         scan(chain([b"_id\r\n"], repeat(b"a" * 1_000_000, 40)), Dialect())
-    assert max(sizes) == csv_scan.MOST_BLOCK_BYTES
+    assert max(sizes) == MOST_BLOCK_BYTES
 
 
 def test_a_record_longer_than_a_block_is_read() -> None:

@@ -9,7 +9,7 @@ from contract.documents import Manifest
 from contract.drift import Drift
 from contract.facts import Category, ColumnFacts, Histogram
 from local.bootstrap import ROOT
-from training_export.csv_scan import Dialect
+from training_export.csv_dialect import Dialect
 
 PAGE = (ROOT / "docs" / "manifest.md").read_text()
 TABLE_FIELDS = {

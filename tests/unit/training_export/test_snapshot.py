@@ -9,7 +9,7 @@ from errors import DataRefused, Failure, NodeRefused, NodeUnavailable, UnderWay
 from storage import adoption_blob, data_blob, turn_blob
 from tests.exports import HEADER, Bench, rows, whole_version
 from tests.fakes import MemoryContainer
-from training_export.csv_scan import Dialect
+from training_export.csv_dialect import Dialect
 from training_export.publisher import PipeFacts
 from training_export.runs import Run, RunRecord
 from training_export.snapshot import RETRY_S, TURN_S
