@@ -25,6 +25,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from whole_head import WholeHead
+
 # Load balancers forget idle connections without a word after some minutes (Azure's after 4): a connection
 # idle for longer than this is not used again.
 LONGEST_IDLE_S = 60.0
@@ -149,6 +151,7 @@ def _watch_socket(sock: socket.socket) -> None:
 class _Watched(HTTPConnection):
     """A connection that shows its socket to the exchange of the thread that uses it."""
 
+    response_class = WholeHead
     _used = 0.0
     _head_waits = False
     _head = b""

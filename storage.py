@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +20,7 @@ from errors import Failure, Fault, StorageDown, StorageRefused, azure_fault
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
+    from azure.core.pipeline.transport import RequestsTransport
     from azure.storage.blob import ContainerClient
     from azure.storage.queue import QueueClient, QueueMessage
 
@@ -201,7 +202,7 @@ class BlobContainer:
             except Exception as error:
                 if unless and getattr(error, "status_code", None) == 304:
                     return Blob(b"", unless)
-                if azure_fault(error) is Fault.ABSENT:
+                if _told_by_storage(error, Fault.ABSENT):
                     return None
                 raise
 
@@ -249,7 +250,7 @@ class BlobContainer:
                     match_condition=MatchConditions.IfMissing,
                 )
             )
-            return None if done is None else str(done["etag"])
+            return None if done is None else _etag(done)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """See Container."""
@@ -259,7 +260,7 @@ class BlobContainer:
                     yield Listed(blob.name, blob.size, blob.last_modified)
             except Exception as error:
                 # Before the first export there is not even the container.
-                if azure_fault(error) is not Fault.ABSENT:
+                if not _told_by_storage(error, Fault.ABSENT):
                     raise
 
     def download(self, name: str) -> Iterator[bytes]:
@@ -268,7 +269,7 @@ class BlobContainer:
             try:
                 yield from self._client.download_blob(name).chunks()
             except Exception as error:
-                if azure_fault(error) is not Fault.ABSENT:
+                if not _told_by_storage(error, Fault.ABSENT):
                     raise
 
     def delete(self, name: str) -> None:
@@ -277,7 +278,7 @@ class BlobContainer:
             try:
                 self._client.delete_blob(name)
             except Exception as error:
-                if azure_fault(error) is not Fault.ABSENT:
+                if not _told_by_storage(error, Fault.ABSENT):
                     raise
 
     def lease(self, name: str, seconds: int) -> Lease | None:
@@ -289,7 +290,7 @@ class BlobContainer:
             try:
                 lease.acquire(lease_duration=seconds)
             except Exception as error:
-                if azure_fault(error) in (Fault.CONFLICT, Fault.ABSENT):
+                if _told_by_storage(error, Fault.CONFLICT, Fault.ABSENT):
                     return None
                 raise
         return _BlobLease(lease, name)
@@ -304,7 +305,7 @@ class BlobContainer:
                     data, content_settings=settings, **condition
                 )
             )
-            return None if done is None else str(done["etag"])
+            return None if done is None else _etag(done)
 
 
 class _BlobLease:
@@ -344,16 +345,17 @@ def open_container(settings: StorageSettings, *, retries: int = 3, timeout_s: in
         "read_timeout": timeout_s,
         "max_block_size": BLOCK_BYTES,
         "max_single_put_size": BLOCK_BYTES,
+        "transport": _transport(),
     }
-    if connection_string:
-        with _told("the account"):
+    with _opening():
+        if connection_string:
             service = BlobServiceClient.from_connection_string(connection_string, **options)
-    elif settings.blob_service_uri:
-        service = BlobServiceClient(
-            settings.blob_service_uri, credential=app_identity(settings.client_id), **options
-        )
-    else:
-        raise StorageRefused(_NO_ACCOUNT)
+        elif settings.blob_service_uri:
+            service = BlobServiceClient(
+                settings.blob_service_uri, credential=app_identity(settings.client_id), **options
+            )
+        else:
+            raise StorageRefused(_NO_ACCOUNT)
     return BlobContainer(service.get_container_client(settings.container))
 
 
@@ -405,15 +407,16 @@ def _export_queue(settings: StorageSettings, **options: Any) -> QueueClient:
     from azure.storage.queue import QueueServiceClient
 
     connection_string = _connection_string(settings)
-    if connection_string:
-        with _told("the account"):
+    options["transport"] = _transport()
+    with _opening():
+        if connection_string:
             service = QueueServiceClient.from_connection_string(connection_string, **options)
-    elif settings.queue_service_uri:
-        service = QueueServiceClient(
-            settings.queue_service_uri, credential=app_identity(settings.client_id), **options
-        )
-    else:
-        raise StorageRefused(_NO_ACCOUNT)
+        elif settings.queue_service_uri:
+            service = QueueServiceClient(
+                settings.queue_service_uri, credential=app_identity(settings.client_id), **options
+            )
+        else:
+            raise StorageRefused(_NO_ACCOUNT)
     return service.get_queue_client(EXPORT_QUEUE)
 
 
@@ -422,7 +425,7 @@ def _sent(queue: QueueClient, content: str, **options: Any) -> QueueMessage:
     try:
         return queue.send_message(content, **options)
     except Exception as error:
-        if azure_fault(error) is not Fault.ABSENT:
+        if not _told_by_storage(error, Fault.ABSENT):
             raise
         _unless_conflict(queue.create_queue)
         return queue.send_message(content, **options)
@@ -456,6 +459,30 @@ def _connection_string(settings: StorageSettings) -> str:
     return AZURITE_CONNECTION_STRING if given.strip() == "UseDevelopmentStorage=true" else given
 
 
+def _transport() -> RequestsTransport:
+    """Give the SDK's transport, on connections that take no answer whose head broke off.
+
+    The SDK would take one without its ETag for done, and a list without its body for a fault of its own.
+    """
+    from azure.core.pipeline.transport import RequestsTransport
+    from requests import Session
+
+    from whole_head import WholeHeadAdapter
+
+    session = Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, WholeHeadAdapter())
+    return RequestsTransport(session=session)
+
+
+def _etag(done: Mapping[str, Any]) -> str:
+    if not done["etag"]:
+        raise StorageDown(
+            "Storage took it and gave no ETag: something in between answers. Try again."
+        )
+    return str(done["etag"])
+
+
 def _if_changed(etag: str) -> dict[str, Any]:
     from azure.core import MatchConditions
 
@@ -466,32 +493,46 @@ def _unless_conflict[T](call: Callable[[], T]) -> T | None:
     try:
         return call()
     except Exception as error:
-        if azure_fault(error) is Fault.CONFLICT:
+        if _told_by_storage(error, Fault.CONFLICT):
             return None
         raise
+
+
+def _told_by_storage(error: Exception, *faults: Fault) -> bool:
+    """Say whether it is one of these, and storage says so: a proxy's own 404 has no code of storage's."""
+    return azure_fault(error) in faults and bool(getattr(error, "error_code", None))
 
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
     """Turn an exception of the SDK into one of ours, naming the blob and never the account's URL."""
-    from azure.core.exceptions import AzureError
-
     try:
         yield
     except Failure:
         raise
-    except (AzureError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  # the SDK reads an odd answer into errors of any kind
         raise _failure(what, error) from None
 
 
+@contextmanager
+def _opening() -> Iterator[None]:
+    """Turn what the SDK says of an address or a key into one of ours."""
+    try:
+        yield
+    except ValueError:
+        raise StorageRefused("The storage account's address or key cannot be used: check it.") from None
+
+
 def _failure(what: str, error: Exception) -> Failure:
-    fault = azure_fault(error)
+    from azure.core.exceptions import AzureError
+
+    fault = azure_fault(error) if isinstance(error, AzureError) else Fault.GARBLED
     code = getattr(error, "error_code", None) or type(error).__name__
     if fault is Fault.REFUSED:
         return StorageRefused(
             f"Storage refused {what} ({code}). Give the app's identity the role Storage Blob Data Owner "
             "(and Storage Queue Data Contributor) on the account, and check its network rules."
         )
-    if fault is Fault.MISCONFIGURED or isinstance(error, ValueError):
+    if fault is Fault.MISCONFIGURED:
         return StorageRefused(f"The storage account's address or key cannot be used ({code}): check it.")
     return StorageDown(f"Storage failed at {what}: {fault.value} ({code}). Try again.")

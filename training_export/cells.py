@@ -5,7 +5,7 @@ arrays, where its cells start and how long they are, and whatever is asked of th
 eight bytes of a cell are one number, and bytes are tested, compared and turned into values eight at a time
 (after Lemire, "Number Parsing at a Gigabyte per Second").
 
-No cell holds a NUL (csv_split.py and csv_scan.py refuse it): so words that are filled up with zeros tell cells apart.
+No cell holds a NUL (it is refused before): so words that are filled up with zeros tell cells apart.
 """
 
 import zlib
