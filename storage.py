@@ -477,9 +477,7 @@ def _transport() -> RequestsTransport:
 
 def _etag(done: Mapping[str, Any]) -> str:
     if not done["etag"]:
-        raise StorageDown(
-            "Storage took it and gave no ETag: something in between answers. Try again."
-        )
+        raise StorageDown("Storage took it and gave no ETag: something in between answers. Try again.")
     return str(done["etag"])
 
 

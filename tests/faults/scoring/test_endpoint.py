@@ -265,6 +265,13 @@ def test_a_reset_before_the_answer_is_no_answer(post: Post, sent: bytes) -> None
 
 
 @pytest.mark.fault(19)
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\nServer: AML\r\n", head(200)[:-2]])
+def test_an_answer_that_ends_in_its_head_is_none(post: Post, sent: bytes) -> None:
+    with Rogue(raw(sent)) as server:
+        assert post(server) == Trouble(Fault.UNREACHABLE)
+
+
+@pytest.mark.fault(19)
 def test_a_reset_after_a_whole_answer_does_no_harm(post: Post) -> None:
     with Rogue(reset(head(200, {"Content-Length": "2"}) + b"[]")) as server:
         settings = model_settings(server)

@@ -127,6 +127,7 @@ def test_many_refused_at_once_fetch_one_token_between_them(entra: Entra, identit
         (ClientAuthenticationError("tenant planted-tenant said no"), CredentialsRefused),
         (ServiceRequestError("planted-host did not answer"), ServiceDown),
         (ValueError("planted-client is no GUID"), CredentialsRefused),
+        (AttributeError("'list' of planted-client has no attribute 'get'"), CredentialsRefused),
     ],
 )
 def test_no_token_is_a_failure_that_says_what_to_do_and_quotes_nothing(
