@@ -18,14 +18,18 @@ from scoring.deadline import Deadline
 
 CALLERS = (1, 4, 16, 64)
 BATCH, LARGE = 100, 1_000
+# More would be for the cores alone to answer.
+CALLERS_OF_LARGE = 16
 
 
 def run(callers: Sequence[int] = CALLERS, seconds: float = 5) -> list[Table]:
     """Measure all; ours, the direct client and the plain function in turn."""
     with running_parts() as parts, _running_empty(parts.service) as empty:
+        sizes = [(BATCH, count) for count in callers]
+        sizes += [(LARGE, count) for count in callers if count <= CALLERS_OF_LARGE]
         rows = [
-            _beside(f"{BATCH} entities, callers: {count}", parts, empty, "churn", BATCH, count, seconds)
-            for count in callers
+            _beside(f"{size:,} entities, callers: {count}", parts, empty, "churn", size, count, seconds)
+            for size, count in sizes
         ]
         rows.append(
             _beside(f"{LARGE:,} entities split by 4, callers: 1", parts, empty, "split", LARGE, 1, seconds)
