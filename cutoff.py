@@ -14,6 +14,7 @@ exchanges under way and shuts each down when its time is up; the reading thread 
 import heapq
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import HTTPResponse
 
 from whole_head import WholeHead
 
@@ -97,12 +99,13 @@ class Watchdog:
     def add(self, at: float, exchange: Exchange) -> None:
         """Expire an exchange at a time of `time.monotonic()`."""
         with self._changed:
+            if self._thread is None:
+                thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+                thread.start()  # where none can be had, the next exchange tries again
+                self._thread = thread
             self._live += 1
             heapq.heappush(self._heap, (at, next(self._order), exchange))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-                self._thread.start()
-            elif self._heap[0][2] is exchange:
+            if self._heap[0][2] is exchange:
                 self._changed.notify()
 
     def remove(self, exchange: Exchange) -> None:
@@ -133,8 +136,9 @@ def cut_at(at: float, *, kept_only: bool = False) -> Iterator[Exchange]:
 
     With `kept_only` it raises NotKept rather than to make a connection: resolving a name cannot be cut.
     """
-    exchange = _current.exchange = Exchange(kept_only=kept_only)
+    exchange = Exchange(kept_only=kept_only)
     _watchdog.add(at, exchange)
+    _current.exchange = exchange
     try:
         yield exchange
     finally:
@@ -153,6 +157,7 @@ class _Watched(HTTPConnection):
 
     response_class = WholeHead
     _used = 0.0
+    _by: Exchange | None = None
     _head_waits = False
     _head = b""
 
@@ -166,6 +171,9 @@ class _Watched(HTTPConnection):
         return sock
 
     def request(self, *args: Any, **options: Any) -> None:
+        if self._by is not None:
+            self._by.end()  # it has its answer, and must not cut off this one
+        self._by = getattr(_current, "exchange", None)
         if self.sock is not None and self._used:
             _watch_socket(self.sock)  # kept from an earlier exchange
         self._used = monotonic()
@@ -183,9 +191,17 @@ class _Watched(HTTPConnection):
             head = b""
         super().send(head + data if head else data)
 
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3 gives its own too
+        response = super().getresponse()
+        self._used = monotonic()
+        return response
+
     @property
     def is_connected(self) -> bool:
-        return monotonic() - self._used < LONGEST_IDLE_S and super().is_connected
+        idle = monotonic() - self._used
+        # What TLS has decrypted already is not in the socket: it belongs to no request of ours.
+        left_over = self.sock.pending() if isinstance(self.sock, ssl.SSLSocket) else 0
+        return idle < LONGEST_IDLE_S and not left_over and super().is_connected
 
 
 class _WatchedTLS(_Watched, HTTPSConnection):

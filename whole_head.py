@@ -1,10 +1,13 @@
-"""An answer whose head broke off is none.
+"""The head of an answer, whole and final.
 
 `http.client` reads headers up to a blank line or the end of the connection, and tells nobody which it was: an
-answer that broke off in its head passes for one with fewer headers and no body.
+answer that broke off in its head passes for one with fewer headers and no body. And of the interim answers
+that any proxy may send before the final one (RFC 9110 §15.2) it knows 100 alone: behind any other, the final
+answer would be read as that to the next request.
 """
 
 import io
+from http import HTTPStatus
 from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
 
@@ -25,6 +28,11 @@ class WholeHead(HTTPResponse):
         super().begin()
         if self.fp.last not in (b"\r\n", b"\n"):
             raise RemoteDisconnected("The answer broke off in its head.")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
+        # `begin` goes on to the next head behind this one.
+        return version, HTTPStatus.CONTINUE if 100 <= status < 200 else status, reason
 
 
 class _Lines(io.BufferedReader):

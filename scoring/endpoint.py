@@ -48,10 +48,14 @@ class _OneService(WatchedAdapter):
 
     @property
     def kept(self) -> bool:
-        """Say whether the pool has a connection, made earlier; it may be another thread's a moment later."""
+        """Say whether the pool has a living connection; it may be another thread's a moment later."""
         idle = self._pool.pool if isinstance(self._pool, HTTPConnectionPool) else None
         # A pool hands out what came back last; where none ever came back, it has None in its place.
-        return idle is not None and any(idle.queue[-1:])
+        connection = idle.queue[-1] if idle is not None and idle.queue else None
+        try:
+            return connection is not None and connection.is_connected
+        except (OSError, ValueError):  # another thread has closed it meanwhile
+            return False
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         """See HTTPAdapter."""
@@ -284,6 +288,8 @@ def _fault(error: Exception) -> Fault:
         return Fault.GARBLED
     if isinstance(error, requests.exceptions.SSLError) and "SSLEOFError" in repr(error):
         return Fault.BROKEN  # the connection ended amid the handshake; nothing is said about trust
+    if isinstance(error, requests.exceptions.ConnectionError) and isinstance(_inner(error), ConnectionError):
+        return Fault.BROKEN  # there was one
     if isinstance(error, requests.exceptions.RequestException):
         return requests_fault(error)
     if isinstance(error, zlib.error):

@@ -122,7 +122,7 @@ class Call:
 class Sent(NamedTuple):
     """How a parcel ended: DONE with results, SPLIT, BLAME, or the verdict that the call fails with.
 
-    Sent once, it may also be to be sent again: RETRY, REFRESH.
+    Sent once, it may also be to be sent again: RETRY, REFRESH, where there is time for it.
     """
 
     verdict: Verdict
@@ -205,7 +205,15 @@ class Sender:
                 sent = self._attempt(parcel, call, parcel.met, kept=True)
         except NotKept:
             return None
+        if not sent.final and self._in_vain(sent.verdict, call):
+            sent = sent._replace(verdict=replace(sent.verdict, action=Action.STOP))
         return sent._replace(met=(*parcel.met, sent.verdict.case))
+
+    def _in_vain(self, verdict: Verdict, call: Call) -> bool:
+        """Say whether a parcel that was sent once need not even wait for its turn to be sent again."""
+        pause = 0.0 if verdict.action is Action.REFRESH else wait_s(verdict, 1, self._chance)
+        tired = verdict.action is Action.RETRY and self._attempts <= 1
+        return tired or pause >= call.deadline.left()
 
     def _retried(self, first: Sent, attempt: Callable[[], Sent], parcel: Parcel, call: Call) -> Sent:
         def wait(state: RetryCallState) -> float:

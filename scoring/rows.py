@@ -154,6 +154,8 @@ class _Search:
         self._done: SimpleQueue[Future[Sent]] = SimpleQueue()
         self._evidence = Evidence(scorer.sender.whom)
         self._small_next = False
+        # How the call's first parcel ended where it was sent by this thread, and is to be sent again.
+        self._once: Sent | None = None
 
     def run(self) -> list[Scored | RowRefused]:
         """Send pieces until every row is judged."""
@@ -220,8 +222,7 @@ class _Search:
         if once is not None and once.final:
             self._settle(piece, once)
             return
-        if once is not None and not self._call.deadline.left():
-            raise self._out_of_time(was_sent=True)
+        self._once = once
         sent = self._start(parcel, once)
         # What has sent it refers to itself and stays until the garbage collector comes; the rows need not.
         sent.add_done_callback(lambda _: rows.clear())
@@ -253,7 +254,10 @@ class _Search:
         try:
             future = self._done.get(timeout=self._call.deadline.left())
         except Empty:
-            raise self._out_of_time(was_sent=_were_sent(self._sent)) from None
+            was_sent = _were_sent(self._sent)
+            if self._once is not None and not was_sent:
+                raise self._once.verdict.failure(self._scorer.sender.whom) from None
+            raise self._out_of_time(was_sent=was_sent) from None
         self._settle(self._sent.pop(future), self._ended(future))
 
     def _ended(self, future: Future[Sent]) -> Sent:
