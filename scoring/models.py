@@ -232,7 +232,8 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
     endpoint = Endpoint(
         name, given, identity, answer_bytes=limits.answer_bytes, header_bytes=limits.header_bytes
     )
-    scorer = RowScorer(Sender(endpoint, attempts=given.attempts), given)
+    enough_s = min(given.timeout_s, given.deadline_s) / 2
+    scorer = RowScorer(Sender(endpoint, attempts=given.attempts, enough_s=enough_s), given)
 
     @lru_cache(maxsize=8)
     def through(contract: Contract | None) -> Encoder:

@@ -146,6 +146,8 @@ class Sender:
         wire: posts one body.
         breaker: of this web service.
         attempts: how often one parcel is sent at most.
+        enough_s: the time for an answer from which on its absence speaks against the service. A request that
+            its own call's deadline cuts sooner has waited for its turn too long, and says nothing.
         rest: waits so many seconds, or until the event is set.
         chance: gives numbers in [0, 1), for jitter.
     """
@@ -156,6 +158,7 @@ class Sender:
         breaker: Breaker | None = None,
         *,
         attempts: int = 4,
+        enough_s: float = 0.0,
         rest: Callable[[float, threading.Event], None] = _rest,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -163,6 +166,7 @@ class Sender:
         self.breaker = breaker or Breaker(time.monotonic)
         self._wire = wire
         self._attempts = attempts
+        self._enough_s = enough_s
         self._rest = rest
         self._chance = chance
 
@@ -245,10 +249,11 @@ class Sender:
             if len(met) == len(parcel.met):
                 raise held.failure(self.whom)
             return Sent(held)
-        sign, in_time = Sign.NONE, call.deadline.left() > 0
+        sign, given = Sign.NONE, call.deadline.left()
         try:
             sent = self._exchange(parcel, call, met, **how)
-            sign = _sign(sent.verdict) if in_time else Sign.NONE
+            hurried = given <= self._enough_s and not call.deadline.left()
+            sign = Sign.NONE if hurried else _sign(sent.verdict)
         except BadAnswer:
             sign = Sign.ALIVE
             raise

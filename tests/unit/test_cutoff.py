@@ -28,6 +28,23 @@ def test_a_blocked_read_returns_when_its_exchange_is_cut(pair: tuple[socket.sock
     assert 0.04 < time.monotonic() - began < 1
 
 
+def test_where_no_thread_can_be_had_the_next_exchange_starts_one(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    dog, exchange = Watchdog(), Exchange()
+    with monkeypatch.context() as starved:
+        starved.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError):
+            dog.add(time.monotonic(), exchange)
+    exchange.watch(pair[0].fileno())
+    dog.add(time.monotonic(), exchange)
+    assert pair[0].recv(1) == b""
+    dog.remove(exchange)
+
+
 def test_a_socket_that_comes_after_the_cut_is_cut_too(pair: tuple[socket.socket, socket.socket]) -> None:
     exchange = Exchange()
     exchange.expire()

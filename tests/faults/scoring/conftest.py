@@ -93,6 +93,7 @@ def scorer_of(server: Rogue, identity: Identity | None = None, **given: Any) -> 
         endpoint,
         Breaker(time.monotonic),
         attempts=settings.attempts,
+        enough_s=min(settings.timeout_s, settings.deadline_s) / 2,
         rest=_rest_in_haste,
     )
     return RowScorer(sender, settings)

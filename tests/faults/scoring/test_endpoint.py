@@ -522,3 +522,15 @@ def test_a_tls_handshake_that_is_broken_off_says_nothing_about_trust(post: Post)
 def test_the_limits_that_guard_against_endless_headers_are_pythons_own() -> None:
     assert http.client._MAXLINE == 65536  # type: ignore[attr-defined]  # the bound is a private name
     assert http.client._MAXHEADERS == 100  # type: ignore[attr-defined]  # likewise
+
+
+@pytest.mark.fault(19)
+def test_what_a_service_sends_beyond_its_answer_meets_no_later_call(tls: ssl.SSLContext) -> None:
+    own = head(200, {"Content-Length": "8000"})
+    body = b"[" + b" " * 7998 + b"]"
+    with Rogue(lambda visit: visit.send(own + body + b"[0]" * 1000), tls=tls) as server:
+        settings = model_settings(server, verify_tls=False)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100_000)
+        replies = [endpoint.post(b"[]", Deadline.after(5), f"request-{n}") for n in range(3)]
+        endpoint.close()
+    assert [reply.body for reply in replies if isinstance(reply, Reply)] == [body] * 3

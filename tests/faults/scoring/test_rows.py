@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
+import cutoff
 from errors import BadAnswer, CredentialsRefused, Failure, ServiceDown, Silence, Throttled
+from scoring import endpoint as endpoint_module
 from scoring.breaker import FIRST_PAUSE_S, STRIKES
 from scoring.deadline import Deadline
+from scoring.endpoint import Endpoint
 from scoring.identity import EntraIdentity
-from scoring.rows import RowRefused
+from scoring.rows import RowRefused, RowScorer
 from tests.faults.scoring.conftest import (
     KEY,
     Score,
@@ -48,6 +51,14 @@ from tests.rogue import (
 BEHIND_500 = {"ms-azureml-model-error-statuscode": "500", "ms-azureml-model-error-reason": "model_error"}
 SCRIPT_FAILED = b'{"message":"An unexpected error occurred in scoring script. Check the logs."}'
 ALL = [right(number) for number in range(10)]
+
+
+def all_gone(server: Rogue) -> None:
+    """Wait until the server has no connection any more."""
+    deadline = time.monotonic() + 5
+    while server.open and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert server.open == 0
 
 
 # ---- rows that the model refuses
@@ -315,10 +326,7 @@ def test_50_calls_at_a_service_that_is_down_open_the_breaker_once_and_one_probe_
         assert found == ALL
         assert at_once(50, lambda _: ask(scorer, rows(10))) == [ALL] * 50
         scorer.close()
-        deadline = time.monotonic() + 5
-        while server.open and time.monotonic() < deadline:
-            threading.Event().wait(0.01)
-        assert server.open == 0
+        all_gone(server)
 
 
 @pytest.mark.fault(27)
@@ -401,6 +409,7 @@ def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call
         scorer = scorer_of(server, timeout_s=5.0)
         for _ in range(2):
             assert ask(scorer, rows(10)) == ALL
+        all_gone(server)
         name_server_hangs()
         began = time.monotonic()
         with pytest.raises(Silence):
@@ -471,4 +480,152 @@ def test_work_that_the_service_finishes_too_late_is_not_counted() -> None:
         scorer = scorer_of(server, timeout_s=0.3)
         assert ask(scorer, rows(10)) == ALL
         assert ask(scorer, rows(10)) == ALL
+        scorer.close()
+
+
+# ---- calls that meet on one connection, or wait for one lane
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("status", [100, 102, 103])
+def test_an_interim_answer_shifts_no_answer_to_another_call(status: int) -> None:
+    def first_an_interim_one(visit: Visit) -> None:
+        visit.send(head(status, {"Link": "</style.css>"}))
+        model_service(visit)
+
+    with Rogue(first_an_interim_one) as server:
+        scorer = scorer_of(server, in_flight=1)
+        for number in range(4):
+            assert ask(scorer, [[number]]) == [right(number)]
+        assert server.connections == 1
+        scorer.close()
+
+
+@pytest.mark.fault(17)
+def test_a_call_at_its_deadline_cuts_no_connection_that_another_call_has_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has_answer, late = threading.Event(), threading.Event()
+    keep = endpoint_module._without
+
+    def slow_to_read(secrets: Any, reply: Any) -> Any:
+        if threading.current_thread().name == "slow":
+            has_answer.set()
+            late.wait(5)
+        return keep(secrets, reply)
+
+    def service(visit: Visit) -> None:
+        if json.loads(visit.received.body)["data"] == [[2]]:
+            threading.Event().wait(0.4)  # beyond the other call's deadline
+        model_service(visit)
+
+    monkeypatch.setattr(endpoint_module, "_without", slow_to_read)
+    with Rogue(service) as server:
+        scorer = scorer_of(server, in_flight=2)
+        assert ask(scorer, [[0]]) == [right(0)]
+        slow = threading.Thread(target=suppressed, args=(scorer, [[1]], 0.2), name="slow")
+        slow.start()
+        assert has_answer.wait(5)
+        assert ask(scorer, [[2]]) == [right(2)]
+        late.set()
+        slow.join()
+        assert len(server.received) == 3
+        scorer.close()
+
+
+def suppressed(scorer: RowScorer, sent: list[Any], seconds: float) -> None:
+    with suppress(Failure):
+        ask(scorer, sent, seconds)
+
+
+def one_lane_taken(server: Rogue, scorer: RowScorer, then: Scene, seconds: float) -> tuple[Failure, float]:
+    """Play a scene for a call's first try, another taking the only lane meanwhile; give its failure."""
+    taken, over = threading.Event(), threading.Event()
+
+    def service(visit: Visit) -> None:
+        rows_sent = json.loads(visit.received.body)["data"]
+        if rows_sent == [[1]]:
+            other.start()
+            then(visit)
+        elif rows_sent == [[2]]:
+            taken.set()
+            over.wait(5)
+            model_service(visit)
+        else:
+            model_service(visit)
+
+    other = threading.Thread(target=suppressed, args=(scorer, [[2]], 5.0))
+    assert ask(scorer, [[0]]) == [right(0)]
+    server.play(service)
+    began = time.monotonic()
+    with pytest.raises(Failure) as raised:
+        ask(scorer, [[1]], seconds)
+    spent = time.monotonic() - began
+    over.set()
+    other.join()
+    scorer.close()
+    return raised.value, spent
+
+
+@pytest.mark.fault(16)
+def test_a_verdict_that_no_second_try_can_mend_waits_for_no_lane() -> None:
+    with Rogue(model_service) as server:
+        failure, spent = one_lane_taken(server, scorer_of(server, in_flight=1, attempts=1), answer(503), 5.0)
+    assert isinstance(failure, ServiceDown)
+    assert "503" in failure.detail
+    assert spent < 2
+
+
+@pytest.mark.fault(16)
+def test_a_call_that_was_refused_and_then_gets_no_lane_is_told_the_refusal() -> None:
+    refused = answer(500, SCRIPT_FAILED, {"x-ms-run-function-failed": "True"})
+    with Rogue(model_service) as server:
+        failure, _ = one_lane_taken(server, scorer_of(server, in_flight=1), refused, 0.5)
+    assert not isinstance(failure, Throttled)
+
+
+@pytest.mark.fault(16, 25)
+def test_calls_that_waited_too_long_for_their_turn_do_not_open_the_breaker() -> None:
+    def slow(visit: Visit) -> None:
+        threading.Event().wait(0.35)
+        model_service(visit)
+
+    with Rogue(slow) as server:
+        scorer = scorer_of(server, in_flight=8, timeout_s=1.0, deadline_s=1.0)
+        at_once(64, lambda _: suppressed(scorer, rows(10), 1.0))
+        assert ask(scorer, rows(10)) == ALL
+        scorer.close()
+
+
+@pytest.mark.fault(19)
+def test_a_connection_is_idle_from_its_answer_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(visit: Visit) -> None:
+        threading.Event().wait(0.4)
+        model_service(visit)
+
+    monkeypatch.setattr(cutoff, "LONGEST_IDLE_S", 0.3)
+    with Rogue(slow) as server:
+        scorer = scorer_of(server, in_flight=1)
+        for _ in range(3):
+            assert ask(scorer, rows(10)) == ALL
+        assert server.connections == 1
+        scorer.close()
+
+
+@pytest.mark.fault(19)
+def test_a_connection_that_the_service_closed_is_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    post = Endpoint.post
+
+    def seen(self: Endpoint, *given: Any, **how: Any) -> Any:
+        asked.append(how.get("kept", False))
+        return post(self, *given, **how)
+
+    monkeypatch.setattr(Endpoint, "post", seen)
+    with Rogue(then_reset(model_service)) as server:
+        scorer = scorer_of(server, in_flight=1)
+        for _ in range(3):
+            assert ask(scorer, rows(10)) == ALL
+            all_gone(server)
+        assert asked == [False] * 3
         scorer.close()
