@@ -254,7 +254,7 @@ def test_a_batch_adds_to_the_metrics_of_its_model(heard: Heard, service: Rogue) 
     [
         (answer(401), "credentials-refused", 502, "401"),
         (answer(200, b"{no json}"), "bad-answer", 502, "200"),
-        (Visit.reset, "service-down", 503, "unreachable"),
+        (Visit.reset, "service-down", 503, "broken"),
     ],
     ids=["refused", "nonsense", "no answer"],
 )
