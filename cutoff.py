@@ -171,9 +171,9 @@ class _Watched(HTTPConnection):
         return sock
 
     def request(self, *args: Any, **options: Any) -> None:
-        if self._by is not None:
-            self._by.end()  # it has its answer, and must not cut off this one
-        self._by = getattr(_current, "exchange", None)
+        before, self._by = self._by, getattr(_current, "exchange", None)
+        if before is not None and before is not self._by:
+            before.end()  # it has its answer, and must not cut off this one
         if self.sock is not None and self._used:
             _watch_socket(self.sock)  # kept from an earlier exchange
         self._used = monotonic()
@@ -197,11 +197,18 @@ class _Watched(HTTPConnection):
         return response
 
     @property
+    def looks_alive(self) -> bool:
+        """Say, to any thread, whether it is not idle for too long, and the server has not closed it."""
+        try:
+            return monotonic() - self._used < LONGEST_IDLE_S and super().is_connected
+        except (OSError, TypeError, ValueError):  # the thread that uses it has just closed it
+            return False
+
+    @property
     def is_connected(self) -> bool:
-        idle = monotonic() - self._used
         # What TLS has decrypted already is not in the socket: it belongs to no request of ours.
         left_over = self.sock.pending() if isinstance(self.sock, ssl.SSLSocket) else 0
-        return idle < LONGEST_IDLE_S and not left_over and super().is_connected
+        return not left_over and self.looks_alive
 
 
 class _WatchedTLS(_Watched, HTTPSConnection):

@@ -51,11 +51,7 @@ class _OneService(WatchedAdapter):
         """Say whether the pool has a living connection; it may be another thread's a moment later."""
         idle = self._pool.pool if isinstance(self._pool, HTTPConnectionPool) else None
         # A pool hands out what came back last; where none ever came back, it has None in its place.
-        connection = idle.queue[-1] if idle is not None and idle.queue else None
-        try:
-            return connection is not None and connection.is_connected
-        except (OSError, ValueError):  # another thread has closed it meanwhile
-            return False
+        return idle is not None and any(last and last.looks_alive for last in idle.queue[-1:])
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         """See HTTPAdapter."""

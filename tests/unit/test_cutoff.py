@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import requests
 
-from cutoff import MOST_JOINED, MOST_STALE, Exchange, Watchdog, _Watched, cut_at
+from cutoff import MOST_JOINED, MOST_STALE, Exchange, Watchdog, WatchedAdapter, _Watched, cut_at
+from tests.rogue import Rogue, Visit, answer, silent
 
 
 @pytest.fixture
@@ -26,6 +28,22 @@ def test_a_blocked_read_returns_when_its_exchange_is_cut(pair: tuple[socket.sock
         assert pair[0].recv(1) == b""
     assert exchange.cut
     assert 0.04 < time.monotonic() - began < 1
+
+
+def test_a_second_request_of_one_exchange_is_cut_too() -> None:
+    def second_silent(visit: Visit) -> None:
+        (silent if visit.received.target == "/second" else answer(200, b"[]"))(visit)
+
+    with Rogue(second_silent) as server, requests.Session() as session:
+        session.mount("http://", WatchedAdapter())
+        began = time.monotonic()
+        with cut_at(began + 0.2) as exchange:
+            session.get(f"http://localhost:{server.port}/first", timeout=5)
+            with pytest.raises(requests.ConnectionError):
+                session.get(f"http://localhost:{server.port}/second", timeout=5)
+        assert exchange.cut
+        assert server.connections == 1
+        assert time.monotonic() - began < 2
 
 
 def test_where_no_thread_can_be_had_the_next_exchange_starts_one(
