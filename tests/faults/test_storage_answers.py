@@ -84,6 +84,8 @@ def test_an_answer_that_broke_off_in_its_head_is_none(
 
 @pytest.mark.fault(42)
 def test_the_queues_answer_that_broke_off_in_its_head_is_none(azurite: Azurite, container_name: str) -> None:
+    direct = StorageSettings(connection_string=SecretStr(azurite.connection_string))
+    probe_export_queue(direct)  # now it is there
     count, heads = 1, [EVERY]
     with Rogue() as server, storage_at(server, azurite, container_name) as settings:
         while count < max(heads):
