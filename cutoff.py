@@ -22,12 +22,11 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
 
-from whole_head import WholeHead
+from whole_head import WholeHead, WholeHeadAdapter
 
 # Load balancers forget idle connections without a word after some minutes (Azure's after 4): a connection
 # idle for longer than this is not used again.
@@ -223,10 +222,7 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedTLS
 
 
-class WatchedAdapter(HTTPAdapter):
+class WatchedAdapter(WholeHeadAdapter):
     """The transport, with or without a `requests.Session`, whose exchanges `cut_at` can cut."""
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the pools of watched connections."""
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    pools = {"http": _Pool, "https": _TLSPool}  # noqa: RUF012  # the mapping that it is there

@@ -7,9 +7,10 @@ answer would be read as that to the next request.
 """
 
 import io
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPResponse, RemoteDisconnected
-from typing import Any
+from typing import Any, ClassVar
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -62,9 +63,11 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class WholeHeadAdapter(HTTPAdapter):
-    """The transport of a `requests.Session` that takes no answer whose head broke off."""
+    """The transport of `requests` that takes no answer whose head broke off; `pools` by scheme."""
+
+    pools: ClassVar[Mapping[str, type[HTTPConnectionPool]]] = {"http": _Pool, "https": _TLSPool}
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Make the pools of its connections."""
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        self.poolmanager.pool_classes_by_scheme = dict(self.pools)
