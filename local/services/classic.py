@@ -88,7 +88,8 @@ class ClassicService:
     `url` asks for details, as the app does by default. `parameters`: the global parameters it knows, with
     their defaults; None makes one required. `demand_label`: the label is among the inputs, as in services
     whose input sits before the column is dropped; its value does not matter. `throttle_next`: so many
-    requests are refused as throttled. `delay_s`: every answer takes that much longer.
+    requests are refused as throttled. `answer_after`: before so many have come, none is answered, only
+    refused.
     """
 
     folder: Path
@@ -97,18 +98,19 @@ class ClassicService:
     demand_label: bool = False
     url: str = ""
     throttle_next: int = 0
-    delay_s: float = 0.0
+    answer_after: int = 0
     requests: int = 0
     rows: int = 0
-    most_at_once: int = 0
     _at_once: int = 0
+    _enough: asyncio.Event = field(default_factory=asyncio.Event)
     _loaded: tuple[int, Model] | None = None
 
     async def execute(self, request: web.Request) -> web.Response:
         """Answer a request, and count it."""
         self.requests += 1
         self._at_once += 1
-        self.most_at_once = max(self.most_at_once, self._at_once)
+        if self.requests >= self.answer_after:
+            self._enough.set()
         try:
             return web.json_response(await self._answer(request))
         except RefusedError as refused:
@@ -119,8 +121,7 @@ class ClassicService:
     async def _answer(self, request: web.Request) -> dict[str, object]:
         body = await request.read()
         self._admit(request)
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+        await self._enough.wait()
         document = _document(body)
         self._check_parameters(document.get("GlobalParameters"))
         model = self._model()
