@@ -1,8 +1,9 @@
 """2. Scoring, the whole road: entities per second through the real engine, beside a direct client.
 
-The direct client posts the same rows, already encoded, straight to the web service; beside it a plain
-function under the same engine, which checks nothing. Client, service, app and storage are processes of their
-own, and share the machine's cores.
+The direct client posts the same rows, already encoded, straight to the web service; beside it two functions
+under the same engine: a plain one, which checks nothing, and an empty one, which asks no web service but
+pauses as long as it would. Client, service, app and storage are processes of their own, and share the
+machine's cores.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ BATCH, LARGE = 100, 1_000
 CALLERS_OF_LARGE = 16
 
 
-def run(callers: Sequence[int] = CALLERS, seconds: float = 5) -> list[Table]:
-    """Measure all; ours, the direct client and the plain function in turn."""
+def run(callers: Sequence[int] = CALLERS, seconds: float = 4) -> list[Table]:
+    """Measure all; ours, the direct client and the other functions in turn."""
     with running_parts() as parts, _running_empty(parts.service) as empty:
         sizes = [(BATCH, count) for count in callers]
         sizes += [(LARGE, count) for count in callers if count <= CALLERS_OF_LARGE]
@@ -37,10 +38,11 @@ def run(callers: Sequence[int] = CALLERS, seconds: float = 5) -> list[Table]:
         hop = _hop(empty, callers, min(seconds, 3))
     about = (
         "A service with 20 ms a request and 0.2 ms a row; entities per second, and milliseconds an answer. "
-        "Beside it a plain function under the same engine: `json`, `requests`, and nothing checked."
+        "Beside it two functions under the same engine: a plain one, `json`, `requests` and nothing checked, "
+        "and an empty one, which only pauses as long as the service."
     )
     head = (
-        *("", "ours/s", "direct/s", "×", "plain function, ×"),
+        *("", "ours/s", "direct/s", "×", "plain function, ×", "empty one, ×"),
         *("p50 ours", "p50 direct", "p95", "p95 direct", "p99", "p99 direct"),
     )
     goal = "at least 0.9 of the direct client, and 1.5 where `parallel = 4` splits what it sends whole."
@@ -58,12 +60,13 @@ def _beside(
     ours = drive(parts.score_url(model), callers, seconds, body, size)
     direct = drive(parts.service, callers, seconds, _encoded(body), size)
     plain = drive(f"{empty.base_url}/api/plain", callers, seconds, body, size)
+    pause = drive(f"{empty.base_url}/api/pause?rows={size}", callers, seconds, body, size)
     return (
         title,
         f"{ours.rate:,.0f}",
         f"{direct.rate:,.0f}",
         f"**{ours.rate / direct.rate:.2f}**",
-        f"{plain.rate / direct.rate:.2f}",
+        *(f"{other.rate / direct.rate:.2f}" for other in (plain, pause)),
         *(f"{ms:.0f}" for pair in zip(_percentiles(ours), _percentiles(direct), strict=True) for ms in pair),
     )
 

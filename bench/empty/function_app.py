@@ -1,4 +1,4 @@
-"""An app that does nothing, and a function that does the least: what engine, extension and JSON cost."""
+"""An app that does nothing, waits, or does the least: what engine, extension and JSON cost."""
 
 import asyncio
 import json
@@ -9,6 +9,8 @@ import azure.functions as func
 import requests
 from azurefunctions.extensions.http.fastapi import Request, Response
 from requests.adapters import HTTPAdapter
+
+from bench.service import pause_s
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
@@ -27,6 +29,14 @@ async def alive(req: Request) -> Response:
 async def echo(req: Request) -> Response:
     """Read the body as the app does, and send it back."""
     return Response(await _body(req), media_type="application/json")
+
+
+@app.route("pause", methods=["POST"])
+async def pause(req: Request) -> Response:
+    """Do so after the pause that the web service would make for so many rows."""
+    body = await _body(req)
+    await asyncio.sleep(pause_s(int(req.query_params["rows"])))
+    return Response(body, media_type="application/json")
 
 
 @app.route("plain", methods=["POST"])
