@@ -32,6 +32,15 @@ JSON = "application/json"
 # One staged block; memory while uploading is about this times (UPLOADS_AT_ONCE + 1) (facts/functions.md §5).
 BLOCK_BYTES = 6 * 1024 * 1024
 UPLOADS_AT_ONCE = 3
+READ_BYTES = 256 * 1024
+
+# Storage gives up by itself after 30 s; and Azure cuts an HTTP call at 230 s (facts/functions.md §1), in
+# which all tries at storage that is silent must have ended.
+TIMEOUT_S = 45.0
+RETRIES = 3
+LONGEST_CONNECT_S = 10.0
+# The SDK's own retries start at 15 s; a scoring call cannot wait for that.
+_BACKOFF: Mapping[str, Any] = {"initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
 
 
 def data_blob(export: str, version: str, format: str = "csv") -> str:
@@ -95,7 +104,7 @@ GOLDEN_PREFIX = "golden/"
 PROBE_PREFIX = "probes/"
 # How long a probe of the queue stays unseen, and how long an answer to it may take.
 UNSEEN_S = 300
-PROBE_S = 5
+PROBE_S = 5.0
 
 
 def golden_blob(model: str, version: str) -> str:
@@ -322,13 +331,15 @@ class _BlobLease:
             _unless_conflict(self.client.release)
 
 
-def open_container(settings: StorageSettings, *, retries: int = 3, timeout_s: int = 60) -> BlobContainer:
+def open_container(
+    settings: StorageSettings, *, retries: int = RETRIES, timeout_s: float = TIMEOUT_S
+) -> BlobContainer:
     """Connect to the container that the settings name; nothing is sent yet.
 
     Args:
         settings: which account and container, and as whom.
         retries: how often the SDK tries again by itself, after 1, 2, 4 … seconds.
-        timeout_s: how long one answer may take.
+        timeout_s: how long each part of an answer may take.
 
     Raises:
         StorageRefused: no storage account is configured.
@@ -336,16 +347,11 @@ def open_container(settings: StorageSettings, *, retries: int = 3, timeout_s: in
     from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
     connection_string = _connection_string(settings)
-    # The SDK's own retries start at 15 s; a scoring call cannot wait for that.
     options: dict[str, Any] = {
-        "retry_policy": ExponentialRetry(
-            initial_backoff=1, increment_base=2, retry_total=retries, random_jitter_range=1
-        ),
-        "connection_timeout": min(10, timeout_s),
-        "read_timeout": timeout_s,
+        "retry_policy": ExponentialRetry(**_BACKOFF, retry_total=retries),
         "max_block_size": BLOCK_BYTES,
         "max_single_put_size": BLOCK_BYTES,
-        "transport": _transport(),
+        "transport": _transport(timeout_s),
     }
     with _opening():
         if connection_string:
@@ -364,7 +370,7 @@ def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
 
     The message is base64, which is what the queue trigger expects by default (facts/functions.md §3.7).
     """
-    queue = _export_queue(settings)
+    queue = _export_queue(settings, RETRIES, TIMEOUT_S)
 
     def send(message: str) -> None:
         encoded = base64.b64encode(message.encode()).decode()
@@ -382,7 +388,7 @@ def probe_export_queue(settings: StorageSettings) -> None:
     Raises:
         StorageDown, StorageRefused: the queue cannot be written.
     """
-    queue = _export_queue(settings, retry_total=0, connection_timeout=PROBE_S, read_timeout=PROBE_S)
+    queue = _export_queue(settings, retries=0, timeout_s=PROBE_S)
     with _told(f"the queue {EXPORT_QUEUE}"):
         hidden = _sent(queue, "", visibility_timeout=UNSEEN_S, time_to_live=UNSEEN_S + 1)
         queue.delete_message(hidden)
@@ -403,11 +409,14 @@ def probe_container(container: Container) -> None:
         container.delete(name)
 
 
-def _export_queue(settings: StorageSettings, **options: Any) -> QueueClient:
-    from azure.storage.queue import QueueServiceClient
+def _export_queue(settings: StorageSettings, retries: int, timeout_s: float) -> QueueClient:
+    from azure.storage.queue import ExponentialRetry, QueueServiceClient
 
     connection_string = _connection_string(settings)
-    options["transport"] = _transport()
+    options: dict[str, Any] = {
+        "retry_policy": ExponentialRetry(**_BACKOFF, retry_total=retries),
+        "transport": _transport(timeout_s),
+    }
     with _opening():
         if connection_string:
             service = QueueServiceClient.from_connection_string(connection_string, **options)
@@ -459,10 +468,11 @@ def _connection_string(settings: StorageSettings) -> str:
     return AZURITE_CONNECTION_STRING if given.strip() == "UseDevelopmentStorage=true" else given
 
 
-def _transport() -> RequestsTransport:
+def _transport(timeout_s: float) -> RequestsTransport:
     """Give the SDK's transport, on connections that take no answer whose head broke off.
 
-    The SDK would take one without its ETag for done, and a list without its body for a fault of its own.
+    The SDK would take one without its ETag for done, and a list without its body for a fault of its own. What
+    it gives a transport of its own, timeouts and the size of what is read at once, it gives no other.
     """
     from azure.core.pipeline.transport import RequestsTransport
     from requests import Session
@@ -472,7 +482,12 @@ def _transport() -> RequestsTransport:
     session = Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, WholeHeadAdapter())
-    return RequestsTransport(session=session)
+    return RequestsTransport(
+        session=session,
+        connection_timeout=min(LONGEST_CONNECT_S, timeout_s),
+        read_timeout=timeout_s,
+        connection_data_block_size=READ_BYTES,
+    )
 
 
 def _etag(done: Mapping[str, Any]) -> str:

@@ -5,19 +5,22 @@ What is tried is every call to storage that the app makes.
 
 import base64
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
+from azure.storage.blob._shared.constants import DATA_BLOCK_SIZE
 from azure.storage.queue import QueueClient
 from pydantic import SecretStr
 
+import storage
 from errors import StorageDown
 from local.azurite import Azurite
 from settings import StorageSettings
 from storage import EXPORT_QUEUE, BlobContainer, open_container, probe_export_queue
 from tests.faults.training_export.test_storage import forward
-from tests.rogue import Rogue, Scene, Visit, answer, head, raw
+from tests.rogue import Rogue, Scene, Visit, answer, head, raw, silent
 
 EVERY = 29  # bytes from one cut to the next
 BLOCK_ID = base64.b64encode(b"block-1").decode()
@@ -138,3 +141,34 @@ def test_a_write_without_an_etag_is_none(azurite: Azurite, container_name: str, 
         container = open_container(settings, retries=0)
         with pytest.raises(StorageDown, match="no ETag"):
             CALLS[name](container)
+
+
+@pytest.mark.fault(42)
+def test_storage_that_is_silent_is_told_in_its_time(
+    azurite: Azurite, container_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PROBE_S", 0.2)
+    with Rogue(silent) as server, storage_at(server, azurite, container_name) as settings:
+        began = time.monotonic()
+        for call in CALLS.values():
+            with pytest.raises(StorageDown, match="no answer in time"):
+                call(open_container(settings, retries=0, timeout_s=0.2))
+        with pytest.raises(StorageDown, match="no answer in time"):
+            probe_export_queue(settings)
+        assert time.monotonic() - began < 20
+
+
+def test_all_tries_at_silent_storage_end_before_azure_cuts_the_call() -> None:
+    pauses = sum(
+        storage._BACKOFF["initial_backoff"]
+        + storage._BACKOFF["increment_base"] ** number
+        + storage._BACKOFF["random_jitter_range"]
+        for number in range(storage.RETRIES)
+    )
+    assert (storage.RETRIES + 1) * storage.TIMEOUT_S + pauses < 230
+
+
+def test_the_transport_has_what_the_sdk_gives_its_own() -> None:
+    given = storage._transport(5.0).connection_config
+    assert (given.timeout, given.read_timeout, given.data_block_size) == (5.0, 5.0, DATA_BLOCK_SIZE)
+    assert storage._transport(60.0).connection_config.timeout == storage.LONGEST_CONNECT_S
