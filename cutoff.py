@@ -16,8 +16,9 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -45,22 +46,33 @@ class NotKept(Exception):
 
 
 class Exchange:
-    """One request and its answer, on whatever connection it travels; `kept_only`: on one that is kept."""
+    """One request and its answer, on whatever connection it travels; `kept_only`: on one that is kept.
+
+    Attributes:
+        cut: its time was up: what was read is worth nothing.
+        on_kept: its last request went out on a connection kept from an earlier one.
+    """
 
     def __init__(self, *, kept_only: bool = False) -> None:
         self.kept_only = kept_only
         self.cut = False
+        self.on_kept = False
         self.done = False
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
 
-    def watch(self, fd: int) -> None:
-        """Hold a duplicate of the exchange's socket, so that cutting never meets a foreign descriptor."""
+    def watch(self, fd: int) -> Callable[[], None]:
+        """Hold a duplicate of the exchange's socket, so that cutting never meets a foreign descriptor.
+
+        Returns:
+            What lets go of it: the socket is no longer cut by this exchange.
+        """
         own = socket.socket(fileno=os.dup(fd))
         with self._lock:
             self._sockets.append(own)
             if self.cut:
                 _shut(own)
+        return lambda: self._forget(own)
 
     def expire(self) -> None:
         """Shut the connection down, below TLS: blocked reads and writes of it return at once."""
@@ -78,6 +90,12 @@ class Exchange:
             for own in self._sockets:
                 own.close()
             self._sockets.clear()
+
+    def _forget(self, own: socket.socket) -> None:
+        with self._lock:
+            if own in self._sockets:
+                self._sockets.remove(own)
+                own.close()
 
 
 def _shut(own: socket.socket) -> None:
@@ -129,6 +147,12 @@ _watchdog = Watchdog()
 _current = threading.local()
 
 
+def _under_way() -> Exchange | None:
+    """Give the exchange of this thread."""
+    found: Exchange | None = getattr(_current, "exchange", None)
+    return found
+
+
 @contextmanager
 def cut_at(at: float, *, kept_only: bool = False) -> Iterator[Exchange]:
     """Cut what this thread sends through a `WatchedAdapter` at a time of `time.monotonic()`.
@@ -145,36 +169,45 @@ def cut_at(at: float, *, kept_only: bool = False) -> Iterator[Exchange]:
         _watchdog.remove(exchange)
 
 
-def _watch_socket(sock: socket.socket) -> None:
-    exchange: Exchange | None = getattr(_current, "exchange", None)
-    if exchange is not None:
-        exchange.watch(sock.fileno())
+class _Answer(WholeHead):
+    def begin(self) -> None:
+        super().begin()
+        # None of what we ask is answered so; a body that comes all the same would be the next call's answer.
+        if self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            self.will_close = True
 
 
 class _Watched(HTTPConnection):
     """A connection that shows its socket to the exchange of the thread that uses it."""
 
-    response_class = WholeHead
+    response_class = _Answer
     _used = 0.0
-    _by: Exchange | None = None
+    _let_go: Callable[[], None] | None = None
     _head_waits = False
     _head = b""
 
     def _new_conn(self) -> socket.socket:
-        exchange: Exchange | None = getattr(_current, "exchange", None)
+        exchange = _under_way()
         if exchange is not None and exchange.kept_only:
             raise NotKept
         # Before TLS wraps the socket: a server may also drip its handshake.
         sock = super()._new_conn()
-        _watch_socket(sock)
+        self._be_watched(sock)
         return sock
 
+    def _be_watched(self, sock: socket.socket) -> None:
+        if self._let_go is not None:
+            self._let_go()  # an exchange that has its answer must not cut off the next one
+        exchange = _under_way()
+        self._let_go = exchange.watch(sock.fileno()) if exchange else None
+
     def request(self, *args: Any, **options: Any) -> None:
-        before, self._by = self._by, getattr(_current, "exchange", None)
-        if before is not None and before is not self._by:
-            before.end()  # it has its answer, and must not cut off this one
-        if self.sock is not None and self._used:
-            _watch_socket(self.sock)  # kept from an earlier exchange
+        if self.sock is not None and self._used:  # kept from an earlier exchange
+            self._be_watched(self.sock)
+            if not self.is_connected:  # that one's time was up in the meantime
+                self.close()
+        if exchange := _under_way():
+            exchange.on_kept = self.sock is not None and bool(self._used)
         self._used = monotonic()
         body = options.get("body")
         self._head_waits, self._head = isinstance(body, bytes) and bool(body), b""

@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from cutoff import MOST_JOINED, MOST_STALE, Exchange, Watchdog, WatchedAdapter, _Watched, cut_at
-from tests.rogue import Rogue, Visit, answer, silent
+from tests.rogue import Rogue, Visit, answer, raw, silent
+from whole_head import WholeHeadAdapter
 
 
 @pytest.fixture
@@ -43,6 +44,74 @@ def test_a_second_request_of_one_exchange_is_cut_too() -> None:
                 session.get(f"http://localhost:{server.port}/second", timeout=5)
         assert exchange.cut
         assert server.connections == 1
+        assert time.monotonic() - began < 2
+
+
+def test_a_second_request_is_cut_though_another_has_taken_over_the_connection_of_the_first() -> None:
+    def second_silent(visit: Visit) -> None:
+        (silent if visit.received.target == "/second" else answer(200, b"[]"))(visit)
+
+    def other() -> None:
+        with cut_at(time.monotonic() + 60):
+            session.get(f"http://localhost:{server.port}/other", timeout=5)
+
+    with Rogue(second_silent) as server, requests.Session() as session:
+        session.mount("http://", WatchedAdapter())
+        began = time.monotonic()
+        with cut_at(began + 0.3) as exchange:
+            session.get(f"http://localhost:{server.port}/first", timeout=5)
+            taking_over = threading.Thread(target=other)
+            taking_over.start()
+            taking_over.join()
+            with pytest.raises(requests.ConnectionError):
+                session.get(f"http://localhost:{server.port}/second", timeout=5)
+        assert exchange.cut
+        assert server.connections == 1
+        assert time.monotonic() - began < 2
+
+
+def test_a_connection_that_was_cut_just_before_it_was_taken_over_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    be_watched = _Watched._be_watched
+
+    def cut_before(connection: _Watched, sock: socket.socket) -> None:
+        if server.received:
+            first.expire()
+        be_watched(connection, sock)
+
+    monkeypatch.setattr(_Watched, "_be_watched", cut_before)
+    with Rogue(answer(200, b"[]")) as server, requests.Session() as session:
+        session.mount("http://", WatchedAdapter())
+        url = f"http://localhost:{server.port}/"
+        cutting = cut_at(time.monotonic() + 60)
+        first = cutting.__enter__()
+        session.get(url, timeout=5)
+        try:
+            with cut_at(time.monotonic() + 60):
+                assert session.get(url, timeout=5).content == b"[]"
+        finally:
+            cutting.__exit__(None, None, None)
+        assert (server.connections, len(server.received)) == (2, 2)
+
+
+@pytest.mark.parametrize("adapter", [WatchedAdapter, WholeHeadAdapter])
+def test_by_a_proxy_too_no_answer_is_taken_that_broke_off_in_its_head(
+    adapter: type[WholeHeadAdapter],
+) -> None:
+    with Rogue(raw(b"HTTP/1.1 200 OK\r\nETag: 1\r\n")) as proxy, requests.Session() as session:
+        session.mount("http://", adapter())
+        with pytest.raises(requests.ConnectionError):
+            session.get("http://node.example/", proxies={"http": f"http://localhost:{proxy.port}"}, timeout=5)
+
+
+def test_by_a_proxy_too_an_exchange_is_cut() -> None:
+    with Rogue(silent) as proxy, requests.Session() as session:
+        session.mount("http://", WatchedAdapter())
+        began = time.monotonic()
+        with cut_at(began + 0.1) as exchange, pytest.raises(requests.RequestException):
+            session.get("http://node.example/", proxies={"http": f"http://localhost:{proxy.port}"}, timeout=5)
+        assert exchange.cut
         assert time.monotonic() - began < 2
 
 
@@ -125,20 +194,20 @@ def test_one_thread_watches_all() -> None:
 
 
 @pytest.mark.parametrize(("size", "packets"), [(0, 1), (100, 1), (MOST_JOINED, 2)])
-def test_a_small_body_goes_out_with_its_head_and_every_body_whole(size: int, packets: int) -> None:
-    class Listening:
-        """Takes what is sent, and no more of a socket is asked for."""
+def test_a_small_body_goes_out_with_its_head_and_every_body_whole(
+    size: int, packets: int, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    class Listening(socket.socket):
+        """Keeps what is sent."""
 
-        def __init__(self) -> None:
-            self.sent: list[bytes] = []
+        sent: list[bytes]
 
-        def settimeout(self, _: object) -> None: ...
-
-        def sendall(self, data: bytes) -> None:
+        def sendall(self, data: bytes, flags: int = 0) -> None:  # type: ignore[override]  # bytes alone are sent
             self.sent.append(data)
 
-    connection, listening = _Watched("ml.example"), Listening()
-    connection.sock = listening  # all of a socket that sending needs
+    connection, listening = _Watched("ml.example"), Listening(fileno=pair[0].detach())
+    listening.sent = []
+    connection.sock = listening
     for _ in range(2):
         body = b"x" * size
         connection.request("POST", "/score", body=body, headers={"Content-Length": str(size)})
@@ -147,3 +216,4 @@ def test_a_small_body_goes_out_with_its_head_and_every_body_whole(size: int, pac
         assert (sent, len(listening.sent)) == (body, packets)
         listening.sent.clear()
         connection._HTTPConnection__state = "Idle"  # type: ignore[attr-defined]  # answered
+    listening.close()
