@@ -14,21 +14,26 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from weakref import WeakKeyDictionary
 
 import requests
 import urllib3
+from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 
-from cutoff import Exchange, NotKept, WatchedAdapter, cut_at
+from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import BadAnswer, Fault, SettingsWrong, requests_fault
 from scoring.deadline import Deadline
 from scoring.identity import Identity
 from scoring.verdicts import Outcome, Reply, Trouble
 from settings import HEADER_BYTES, ModelSettings, trusted_roots
+from whole_head import is_framed
 
 # Of an answer that is no 200, only codes are read; a stack trace of megabytes is not.
 ERROR_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
+
+OUR_ID = "x-ms-client-request-id"
 
 # A shorter one would be found in what is none.
 SHORTEST_SECRET = 8
@@ -49,7 +54,8 @@ class _OneService(WatchedAdapter):
     @property
     def kept(self) -> bool:
         """Say whether the pool has a living connection; it may be another thread's a moment later."""
-        idle = self._pool.pool if isinstance(self._pool, HTTPConnectionPool) else None
+        pool = self._pool
+        idle = pool.pool if isinstance(pool, HTTPConnectionPool) else None
         # A pool hands out what came back last; where none ever came back, it has None in its place.
         return idle is not None and any(last and last.looks_alive for last in idle.queue[-1:])
 
@@ -104,6 +110,7 @@ class Endpoint:
         self._transport = _OneService(pool_connections=1, pool_maxsize=settings.in_flight, max_retries=0)
         self._verify = settings.verify_tls and trusted_roots()
         self._template = self._prepared(model)
+        self._asked: WeakKeyDictionary[HTTPConnection, str] = WeakKeyDictionary()
         self._query_values = [value for _, value in parse_qsl(urlsplit(settings.url).query)]
         if not settings.verify_tls:
             # Said at the start and by name (settings.py), rather than by a warning at every request.
@@ -132,17 +139,16 @@ class Endpoint:
             deadline: of the whole call.
             request_id: goes out as x-ms-client-request-id, by which the service's log is searched.
             fresh: with a token fetched anew, the last one having been refused.
-            kept: on a connection that is kept, with a token at hand. All of a request can be cut at
-                the deadline, but neither a name that is being resolved nor a token that is being fetched.
+            kept: on a connection that is kept, with a token at hand. All of a request can be cut at the
+                deadline, but neither a token that is being fetched nor a connection that is being made: a
+                name is resolved, and each of its addresses tried for as long.
 
         Raises:
             BadAnswer: the answer is larger than allowed.
             Failure: no token can be had (scoring/identity.py).
             NotKept: one of both is not; nothing was sent.
         """
-        if kept and not self._identity.at_hand:
-            raise NotKept
-        request = self._request(body, deadline, request_id, fresh)
+        request = self._request(body, deadline, request_id, fresh, kept)
         seconds = min(self._settings.timeout_s, deadline.left())
         if seconds <= 0:
             return Trouble(Fault.SILENT)
@@ -176,13 +182,13 @@ class Endpoint:
         return prepared
 
     def _request(
-        self, body: bytes, deadline: Deadline, request_id: str, fresh: bool
+        self, body: bytes, deadline: Deadline, request_id: str, fresh: bool, kept: bool
     ) -> requests.PreparedRequest:
         request = self._template.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
-        request.headers["x-ms-client-request-id"] = request_id
-        authorization = self._identity.authorization(deadline, fresh=fresh)
+        request.headers[OUR_ID] = request_id
+        authorization = self._identity.authorization(deadline, fresh=fresh, kept=kept)
         if authorization is not None:
             request.headers["Authorization"] = authorization
         return request
@@ -191,13 +197,16 @@ class Endpoint:
         try:
             response = self._transport.send(request, stream=True, timeout=seconds, verify=self._verify)
             try:
+                self._refuse_late(response)
                 reply = _without(self._secrets(request), self._read(response))
             finally:
                 response.close()
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, zlib.error) as error:
             if not exchange.cut and _is_oversized_head(error):
                 raise self._too_large_head() from None
-            return Trouble(Fault.SILENT if exchange.cut else _fault(error))
+            fault = Fault.SILENT if exchange.cut else _fault(error)
+            # What is no HTTP on a kept connection is the rest of an earlier answer.
+            return Trouble(Fault.BROKEN if fault is Fault.GARBLED and exchange.on_kept else fault)
         # A body that ends with the connection looks whole when it is we who cut it.
         return Trouble(Fault.SILENT) if exchange.cut else reply
 
@@ -211,6 +220,18 @@ class Endpoint:
             "or too many. Look at what stands before the deployment."
         )
 
+    def _refuse_late(self, response: requests.Response) -> None:
+        """Refuse the answer to what the same connection was asked before, where it came twice and late.
+
+        An inference server sends our id back (statement 14); each of ours goes out once.
+        """
+        connection, ours = response.raw.connection, response.request.headers[OUR_ID]
+        if connection is None:
+            return
+        before, self._asked[connection] = self._asked.get(connection), ours
+        if before not in (None, ours) and response.raw.headers.get(OUR_ID) == before:
+            raise urllib3.exceptions.ProtocolError("An answer came twice.")
+
     def _read(self, response: requests.Response) -> Reply:
         raw: urllib3.response.BaseHTTPResponse = response.raw
         headers = {name.lower(): value for name, value in raw.headers.itermerged()}
@@ -219,6 +240,7 @@ class Endpoint:
         limit = self._answer_bytes if response.status_code == 200 else ERROR_BYTES
         parts: list[bytes] = []
         size = 0
+        framed = is_framed(raw)
         for part in raw.stream(CHUNK_BYTES, decode_content=False):
             parts.append(part)
             size += len(part)
@@ -233,7 +255,6 @@ class Endpoint:
                     f"{self.whom}: the answer is over {limit} bytes (limits.answer_bytes). Lower batch_rows."
                 )
             body = b""
-        framed = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         return Reply(response.status_code, headers, body, framed)
 
     def _tell(self, outcome: Outcome, request_id: str, seconds: float) -> None:

@@ -4,11 +4,13 @@ A key or token is written into the `Authorization` header of one request to the 
 else: it is in no log, no message and no `repr` (statements 15 and 17 of facts/azureml.md).
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from cutoff import NotKept
 from errors import CredentialsRefused, Fault, ServiceDown, Silence, azure_fault
 from scoring.deadline import Deadline
 from settings import ModelSettings
@@ -17,6 +19,9 @@ SCOPE = "https://ml.azure.com/.default"
 
 # A token is renewed so long before it expires that it lives through the longest call.
 RENEW_BEFORE_S = 300.0
+
+# What a header takes (RFC 6750 §2.1 allows fewer).
+_FIT_TO_SEND = re.compile(r"[!-~]+")
 
 # Of many requests refused at once, the first fetches a new token; so young a one serves the others too.
 YOUNG_S = 10.0
@@ -33,11 +38,12 @@ class Identity(Protocol):
     def at_hand(self) -> bool:
         """Say whether `authorization` asks nobody."""
 
-    def authorization(self, deadline: Deadline, *, fresh: bool = False) -> str | None:
-        """Give the value of `Authorization`; None sends no such header.
+    def authorization(self, deadline: Deadline, *, fresh: bool = False, kept: bool = False) -> str | None:
+        """Give the value of `Authorization`; None sends no such header. `kept`: only what is at hand.
 
         Raises:
             Failure: no token can be had.
+            NotKept: none is at hand.
         """
 
 
@@ -50,9 +56,9 @@ class KeyIdentity:
     def __init__(self, key: str) -> None:
         self._header = f"Bearer {key}"
 
-    def authorization(self, deadline: Deadline, *, fresh: bool = False) -> str:
+    def authorization(self, deadline: Deadline, *, fresh: bool = False, kept: bool = False) -> str:
         """See Identity."""
-        del deadline, fresh
+        del deadline, fresh, kept
         return self._header
 
 
@@ -62,9 +68,9 @@ class Anonymous:
     renewable = False
     at_hand = True
 
-    def authorization(self, deadline: Deadline, *, fresh: bool = False) -> None:
+    def authorization(self, deadline: Deadline, *, fresh: bool = False, kept: bool = False) -> None:
         """See Identity."""
-        del deadline, fresh
+        del deadline, fresh, kept
 
 
 class EntraIdentity:
@@ -92,10 +98,12 @@ class EntraIdentity:
         """See Identity."""
         return self._now() < self._expires - RENEW_BEFORE_S
 
-    def authorization(self, deadline: Deadline, *, fresh: bool = False) -> str:
+    def authorization(self, deadline: Deadline, *, fresh: bool = False, kept: bool = False) -> str:
         """See Identity."""
         if not fresh and self.at_hand:
             return f"Bearer {self._token}"
+        if kept:
+            raise NotKept
         if not self._lock.acquire(timeout=deadline.left()):
             raise Silence("Entra gave no token before the deadline: check the app's identity and network.")
         try:
@@ -111,6 +119,8 @@ class EntraIdentity:
             if self._credential is None or fresh:
                 self._credential = self._make()
             token = self._credential.get_token(SCOPE)
+            if not _FIT_TO_SEND.fullmatch(token.token):
+                raise ValueError("no header can hold it")
         except Exception as error:  # noqa: BLE001  # the library reads an odd answer into errors of any kind
             raise _no_token(error) from None
         self._token, self._expires, self._fetched = token.token, float(token.expires_on), self._now()

@@ -92,6 +92,9 @@ class Parcel:
     allowance: Allowance
 
 
+_numbers = count(1)
+
+
 @dataclass(slots=True)
 class Call:
     """What the parcels of one call share.
@@ -99,6 +102,7 @@ class Call:
     Attributes:
         deadline: of the call.
         request_id: begins the id of every request; made up where it is none that the service takes.
+        numbers: end it; this process's own, as callers may give every call the same id.
         over: set when nobody waits for the call any more.
         last: the latest verdict that waiting could have mended, and that was not the deadline's own doing.
     """
@@ -107,7 +111,7 @@ class Call:
     request_id: str
     over: threading.Event = field(default_factory=threading.Event)
     last: Verdict | None = None
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    numbers: Iterator[int] = field(default=_numbers)
 
     def __post_init__(self) -> None:
         """See to the id."""
@@ -115,8 +119,8 @@ class Call:
             self.request_id = uuid.uuid4().hex
 
     def next_id(self) -> str:
-        """Give the next request its id: at most 40 characters, none twice in a call."""
-        return f"{self.request_id[:32]}-{next(self.numbers)}"
+        """Give the next request its id: at most 40 characters, none twice on a connection."""
+        return f"{self.request_id[:32]}-{next(self.numbers) % 10**7}"
 
 
 class Sent(NamedTuple):

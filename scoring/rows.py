@@ -255,7 +255,9 @@ class _Search:
             future = self._done.get(timeout=self._call.deadline.left())
         except Empty:
             was_sent = _were_sent(self._sent)
-            if self._once is not None and not was_sent:
+            # A token that was refused is no last word while a fresh one was not tried.
+            told = self._once is not None and self._once.verdict.action is not Action.REFRESH
+            if self._once is not None and told and not was_sent:
                 raise self._once.verdict.failure(self._scorer.sender.whom) from None
             raise self._out_of_time(was_sent=was_sent) from None
         self._settle(self._sent.pop(future), self._ended(future))

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 import telemetry
 from contract.documents import Manifest, decode
-from cutoff import WatchedAdapter, cut_at
+from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Failure, Fault, requests_fault
 from settings import AzureMLSettings
 from training_export.mltable import mltable
@@ -68,6 +68,7 @@ class DataAssets:
             f"?api-version={API_VERSION}"
         )
         what = f"data asset {manifest.export}:{manifest.version}"
+        exchange = None
         try:
             with cut_at(self._monotonic() + DEADLINE_S) as exchange:
                 status, is_asset = self._send("PUT", url, self.body(manifest))
@@ -75,15 +76,14 @@ class DataAssets:
                 if status in (400, 409) and self._send("GET", url) == (200, True):
                     return ""
         except requests.RequestException as error:
-            return f"{what} not registered: {requests_fault(error).value}"
+            return f"{what} not registered: {_told(exchange, requests_fault(error))}"
         except HTTPError:
-            return f"{what} not registered: {Fault.BROKEN.value}"
+            return f"{what} not registered: {_told(exchange, Fault.BROKEN)}"
         except Failure as failure:
             return f"{what} not registered: {failure.detail}"
         except Exception as error:  # noqa: BLE001  # azure-identity's many: none may take a version back
             return f"{what} not registered: no token ({type(error).__name__})"
-        if exchange.cut:
-            # http.client takes headers that were cut off for whole ones.
+        if exchange.cut:  # a body that ends with the connection looks whole
             return f"{what} not registered: {Fault.SILENT.value}"
         if status == 202 or (status in (200, 201) and is_asset):
             return ""
@@ -136,3 +136,7 @@ class DataAssets:
             return answer.status_code, "dataUri" in decode(told, _Resource).properties
         except msgspec.DecodeError:
             return answer.status_code, False
+
+
+def _told(exchange: Exchange | None, fault: Fault) -> str:
+    return (Fault.SILENT if exchange and exchange.cut else fault).value

@@ -23,6 +23,7 @@ import telemetry
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Fault, NodeRefused, NodeUnavailable, SnapshotFailed, requests_fault
 from settings import SesamSettings
+from whole_head import is_framed
 
 CHUNK_BYTES = 256 * 1024
 CONNECT_S = 10.0
@@ -241,8 +242,7 @@ def _refuse_other_content(answer: requests.Response, path: str) -> None:
 
 
 def _refuse_unframed(answer: requests.Response) -> None:
-    chunked = "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
-    if not chunked and "Content-Length" not in answer.headers:
+    if not is_framed(answer.raw):
         raise NodeRefused(
             "The answer has neither a length nor chunks: whether it is whole cannot be known. "
             "allow_unframed = true for the export takes it all the same."

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,8 @@ BROKEN: dict[str, Scene] = {
     "shorter than its length": short(BODY),
     "without its last chunk": chunked(BODY, whole=False),
     "amid a chunk": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"ff\r\n[1,2"),
+    "amid a chunk's size": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"2\r\n[]\r\n000"),
+    "with a chunk of less than nothing": raw(head(200, {"Transfer-Encoding": "chunked"}) + b"-5\r\n[]\r\n"),
     "gzip cut inside a whole answer": zipped(BODY, cut=9),
     "gzip without its checksum": zipped(BODY, cut=8),
     "gzip cut and unframed": unframed(b"\x1f\x8b\x08", {"Content-Encoding": "gzip"}),
@@ -534,3 +537,112 @@ def test_what_a_service_sends_beyond_its_answer_meets_no_later_call(tls: ssl.SSL
         replies = [endpoint.post(b"[]", Deadline.after(5), f"request-{n}") for n in range(3)]
         endpoint.close()
     assert [reply.body for reply in replies if isinstance(reply, Reply)] == [body] * 3
+
+
+def scored(number: int, headers: Mapping[str, str] | None = None) -> bytes:
+    """Write an answer of its own for each request."""
+    body = b"[%d]" % number
+    return head(200, {"Content-Length": str(len(body))} | dict(headers or {})) + body
+
+
+def four_posted(server: Rogue) -> list[object]:
+    """Post four requests by one endpoint, and give the bodies that came back, or why there is none."""
+    settings = model_settings(server)
+    endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100_000)
+    replies = [endpoint.post(b"[]", Deadline.after(5), f"request-{n}") for n in range(4)]
+    endpoint.close()
+    return [reply.body if isinstance(reply, Reply) else reply for reply in replies]
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("swallowed", [1, 25])
+def test_what_came_with_an_answer_and_only_in_part_meets_no_later_call(swallowed: int) -> None:
+    def service(visit: Visit) -> None:
+        number, theirs = len(server.received) - 1, visit.received.connection
+        before = [each for each in server.received if each.connection == theirs]
+        rest = scored(99)[swallowed:] if len(before) > 1 else b""
+        visit.send(rest + scored(number) + scored(99)[:swallowed])
+
+    with Rogue(service) as server:
+        assert four_posted(server) == [b"[0]", b"[1]", b"[2]", b"[3]"]
+        assert server.connections == 4
+
+
+@pytest.mark.fault(19)
+def test_an_answer_that_comes_twice_and_late_is_no_later_calls_answer() -> None:
+    def echoed(visit: Visit, number: int, id_: str) -> None:
+        visit.send(scored(number, {"x-ms-client-request-id": id_}))
+
+    def service(visit: Visit) -> None:
+        number = len(server.received) - 1
+        if visit.received.connection == 1 and number == 1:
+            echoed(visit, 0, "request-0")
+        echoed(visit, number, visit.received.headers["x-ms-client-request-id"])
+
+    with Rogue(service) as server:
+        assert four_posted(server) == [b"[0]", Trouble(Fault.BROKEN), b"[2]", b"[3]"]
+
+
+@pytest.mark.parametrize("id_", ["their-own", "request-3"])
+def test_an_id_that_is_no_earlier_requests_is_no_fault(id_: str) -> None:
+    with Rogue(answer(200, b"[]", {"x-ms-client-request-id": id_})) as server:
+        assert four_posted(server) == [b"[]"] * 4
+
+
+def test_an_id_that_goes_out_twice_comes_back_twice() -> None:
+    with Rogue(answer(200, b"[]", {"x-ms-client-request-id": "request-1"})) as server:
+        settings = model_settings(server)
+        endpoint = Endpoint("churn", settings, identity_of(settings), answer_bytes=100)
+        replies = [endpoint.post(b"[]", Deadline.after(5), "request-1") for _ in range(2)]
+        endpoint.close()
+    assert all(isinstance(reply, Reply) for reply in replies)
+
+
+@pytest.mark.fault(18)
+def test_a_chunk_without_end_is_not_waited_for(post: Post) -> None:
+    def endless(visit: Visit) -> None:
+        visit.send(head(200, {"Transfer-Encoding": "chunked"}) + b"-1\r\n" + b"[]" * 10_000)
+        visit.stopped.wait()
+
+    with Rogue(endless) as server:
+        assert post(server) == Trouble(Fault.BROKEN)
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("status", [204, 304])
+def test_what_comes_behind_an_answer_that_has_no_body_meets_no_later_call(status: int) -> None:
+    def service(visit: Visit) -> None:
+        number = len(server.received) - 1
+        if number == 0:
+            visit.send(head(status))
+        elif visit.received.connection == 1:
+            visit.send(scored(0) + scored(number))
+        else:
+            visit.send(scored(number))
+
+    with Rogue(service) as server:
+        assert four_posted(server) == [b"", b"[1]", b"[2]", b"[3]"]
+
+
+@pytest.mark.fault(19)
+def test_a_stray_line_break_behind_an_answer_is_the_connections_fault() -> None:
+    def service(visit: Visit) -> None:
+        stray = b"\n" if visit.received.connection == 1 and len(server.received) > 1 else b""
+        visit.send(stray + scored(len(server.received) - 1))
+
+    with Rogue(service) as server:
+        assert four_posted(server) == [b"[0]", Trouble(Fault.BROKEN), b"[2]", b"[3]"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Content-Length": "-1"}, {"Content-Length": "some"}, {"Transfer-Encoding": "xchunked"}],
+    ids=["a negative length", "a length in words", "an unknown encoding"],
+)
+def test_headers_that_frame_nothing_mark_an_answer_as_unframed(
+    post: Post, headers: Mapping[str, str]
+) -> None:
+    with Rogue(unframed(BODY, headers)) as server:
+        reply = post(server)
+    assert isinstance(reply, Reply)
+    assert not reply.framed

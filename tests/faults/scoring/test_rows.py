@@ -53,12 +53,17 @@ SCRIPT_FAILED = b'{"message":"An unexpected error occurred in scoring script. Ch
 ALL = [right(number) for number in range(10)]
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + 5
+    while not holds() and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert holds()
+
+
 def all_gone(server: Rogue) -> None:
     """Wait until the server has no connection any more."""
-    deadline = time.monotonic() + 5
-    while server.open and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
-    assert server.open == 0
+    until(lambda: not server.open)
 
 
 # ---- rows that the model refuses
@@ -539,13 +544,14 @@ def suppressed(scorer: RowScorer, sent: list[Any], seconds: float) -> None:
 
 
 def one_lane_taken(server: Rogue, scorer: RowScorer, then: Scene, seconds: float) -> tuple[Failure, float]:
-    """Play a scene for a call's first try, another taking the only lane meanwhile; give its failure."""
+    """Play a scene for a call's first try, another waiting for the only lane by then; give its failure."""
     taken, over = threading.Event(), threading.Event()
 
     def service(visit: Visit) -> None:
         rows_sent = json.loads(visit.received.body)["data"]
         if rows_sent == [[1]]:
             other.start()
+            until(lambda: scorer.lanes.waiting > 0)
             then(visit)
         elif rows_sent == [[2]]:
             taken.set()
@@ -580,8 +586,22 @@ def test_a_verdict_that_no_second_try_can_mend_waits_for_no_lane() -> None:
 def test_a_call_that_was_refused_and_then_gets_no_lane_is_told_the_refusal() -> None:
     refused = answer(500, SCRIPT_FAILED, {"x-ms-run-function-failed": "True"})
     with Rogue(model_service) as server:
-        failure, _ = one_lane_taken(server, scorer_of(server, in_flight=1), refused, 0.5)
-    assert not isinstance(failure, Throttled)
+        failure, spent = one_lane_taken(server, scorer_of(server, in_flight=1), refused, 2.0)
+    assert isinstance(failure, BadAnswer)
+    assert spent > 1.5
+
+
+@pytest.mark.fault(14, 16)
+def test_a_token_that_was_refused_is_no_last_word_where_no_lane_was_left_to_try_a_fresh_one() -> None:
+    class Credential:
+        def get_token(self, *_: str) -> object:
+            return type("Token", (), {"token": "token", "expires_on": 2_000_000_000})
+
+    identity = EntraIdentity(Credential, lambda: 1_900_000_000.0)
+    with Rogue(model_service) as server:
+        scorer = scorer_of(server, identity, auth="entra", key="", in_flight=1)
+        failure, _ = one_lane_taken(server, scorer, answer(401), 0.5)
+    assert isinstance(failure, Throttled)
 
 
 @pytest.mark.fault(16, 25)

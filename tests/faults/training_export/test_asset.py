@@ -10,7 +10,7 @@ import pytest
 from contract.documents import Manifest
 from settings import AzureMLSettings
 from tests.exports import Bench, rows
-from tests.rogue import Rogue, Scene, answer, drip, reset, short, silent
+from tests.rogue import Rogue, Scene, answer, drip, head, reset, short, silent
 from training_export import asset
 from training_export.asset import DataAssets
 
@@ -84,10 +84,11 @@ def test_registering_twice_is_no_error(manifest: Manifest, status: int) -> None:
         ([answer(500)], "answered 500"),
         ([answer(302, headers={"Location": "http://elsewhere.example"})], "answered 302"),
         ([reset()], "no connection"),
-        ([silent], "no"),
-        ([drip(b"HTTP/1.1 200 OK\r\nX: a")], "no"),
+        ([silent], "no answer in time"),
+        ([drip(b"HTTP/1.1 200 OK\r\nX: a")], "no answer in time"),
+        ([drip(head(200, {"Content-Length": "1000"}) + b"{")], "no answer in time"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_a_failure_is_a_note(
     manifest: Manifest, script: list[Scene], told: str, monkeypatch: pytest.MonkeyPatch

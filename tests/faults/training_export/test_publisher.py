@@ -39,6 +39,7 @@ PIPE = "customers-csv"
 CSV = {"Content-Type": "text/csv; charset=utf-8"}
 BODY = rows(10)
 GOOD = chunked(BODY, headers=CSV)
+IN_CHUNKS = head(200, CSV | {"Transfer-Encoding": "chunked"})
 
 
 def token(**claims: object) -> str:
@@ -151,12 +152,17 @@ def test_a_whole_answer_is_stored_as_it_was_meant(bench: Bench, scene: Scene) ->
     [
         short(BODY, headers=CSV),
         chunked(BODY, whole=False, headers=CSV),
+        raw(IN_CHUNKS + b"%x\r\n%b\r\n000" % (len(BODY), BODY)),
+        raw(IN_CHUNKS + b"%x\r\n%b\r\n-1\r\n" % (len(BODY), BODY)),
         zipped(BODY, cut=9, headers=CSV),
         zipped(BODY, spoiled=True, headers=CSV),
         zipped(b"", cut=30, headers=CSV),
         reset(head(200, CSV | {"Content-Length": str(len(BODY))}) + BODY[:60]),
     ],
-    ids=["short", "last chunk missing", "gzip cut", "gzip spoiled", "gzip absent", "reset"],
+    ids=[
+        *("short", "last chunk missing", "the last chunk's size cut", "a chunk of less than nothing"),
+        *("gzip cut", "gzip spoiled", "gzip absent", "reset"),
+    ],
 )
 def test_an_answer_that_ends_early_is_never_taken_for_whole(bench: Bench, scene: Scene) -> None:
     assert "nothing was published" in nothing_published(bench, scene)
@@ -166,6 +172,8 @@ def test_an_answer_that_ends_early_is_never_taken_for_whole(bench: Bench, scene:
 @pytest.mark.fault(31)
 def test_an_answer_without_an_end_is_refused_unless_the_export_allows_it(bench: Bench) -> None:
     assert "allow_unframed = true" in nothing_published(bench, unframed(BODY, CSV))
+    for framing in ({"Content-Length": "-1"}, {"Content-Length": "all"}, {"Transfer-Encoding": "xchunked"}):
+        assert "allow_unframed = true" in nothing_published(bench, unframed(BODY, CSV | framing))
     bench.set(allow_unframed=True)
     assert run_on(bench, unframed(BODY, CSV)).outcome == "published"
     assert "broke off" in nothing_published(bench, unframed(BODY[:-3], CSV)), "the scan still sees a cut row"

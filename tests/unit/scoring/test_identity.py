@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
+from cutoff import NotKept
 from errors import CredentialsRefused, Failure, ServiceDown, Silence
 from scoring.deadline import Deadline
 from scoring.identity import RENEW_BEFORE_S, SCOPE, YOUNG_S, EntraIdentity, identity_of
@@ -179,3 +180,26 @@ def test_azure_identity_is_imported_only_where_a_token_is_fetched() -> None:
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "[]"
+
+
+def test_what_is_at_hand_is_given_and_nobody_is_asked_for_more(entra: Entra) -> None:
+    identity = EntraIdentity(entra.credential, lambda: entra.now)
+    with pytest.raises(NotKept):
+        identity.authorization(SOON, kept=True)
+    assert entra.given == 0
+    identity.authorization(SOON)
+    assert identity.authorization(SOON, kept=True) == "Bearer planted-token-1"
+    entra.now += entra.lives_s - RENEW_BEFORE_S
+    with pytest.raises(NotKept):
+        identity.authorization(SOON, kept=True)
+
+
+@pytest.mark.parametrize("token", ["planted\ntoken", "planted-tøken", "planted token", "planted-🔑", ""])
+def test_a_token_that_no_header_can_hold_is_none(token: str) -> None:
+    class Odd:
+        def get_token(self, *_: str) -> Token:
+            return Token(token, 2_000_000_000)
+
+    with pytest.raises(CredentialsRefused) as refused:
+        EntraIdentity(Odd).authorization(SOON)
+    assert "planted" not in refused.value.detail

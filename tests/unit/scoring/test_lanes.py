@@ -67,14 +67,16 @@ def test_a_thread_that_cannot_be_had_costs_its_work_and_no_lane(
     def no_thread(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
+    done: list[str] = []
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
-        lost = [lanes.start(lambda: "lost") for _ in range(5)]
+        lost = [lanes.start(lambda: done.append("lost")) for _ in range(5)]
         assert lanes.here(lambda: "here") == "here"
     for future in lost:
         with pytest.raises(RuntimeError, match="new thread"):
             future.result(5)
     assert [lanes.start(lambda: "later").result(5) for _ in range(5)] == ["later"] * 5
+    assert done == []
     assert lanes.here(lambda: lanes.start(lambda: "both").result(5)) == "both"
 
 

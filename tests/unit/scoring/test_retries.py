@@ -1,6 +1,8 @@
 """How long one body is sent again: as the verdicts say, in the time and the attempts there are."""
 
+import re
 import threading
+from itertools import count
 from typing import Any
 
 import pytest
@@ -304,9 +306,17 @@ def test_bare_nan_is_null(clock: Clock) -> None:
 def test_every_request_of_a_call_has_its_own_id_of_at_most_40_harmless_characters(clock: Clock) -> None:
     wire = ScriptedWire(Reply(503), Reply(503), OK)
     send(wire, clock)
-    assert wire.ids == ["call-1", "call-2", "call-3"]
-    long = Call(clock.deadline(1), "a" * 40)
-    assert len(long.next_id()) <= 40
+    assert len(set(wire.ids)) == 3
+    assert all(re.fullmatch(r"call-\d{1,7}", id_) for id_ in wire.ids)
+    long = Call(clock.deadline(1), "a" * 40, numbers=count(10**8 - 1))
+    assert [len(long.next_id()), long.next_id()[32:]] == [40, "-0"]
+
+
+def test_calls_that_come_with_the_same_id_send_requests_with_others(clock: Clock) -> None:
+    wire = ScriptedWire(OK)
+    send(wire, clock)
+    send(wire, clock)
+    assert len(set(wire.ids)) == 2
 
 
 # ---- the breaker
@@ -399,3 +409,36 @@ def test_a_token_that_cannot_be_had_says_nothing_about_the_service(clock: Clock)
         with pytest.raises(ServiceDown, match="Entra"):
             send(wire, clock, sender=sender)
     assert sender.breaker.closed_for == 0
+
+
+class Late(ScriptedWire):
+    """Takes so many seconds for each answer."""
+
+    def __init__(self, clock: Clock, seconds: float, *script: Outcome) -> None:
+        super().__init__(*script)
+        self._clock, self._seconds = clock, seconds
+
+    def post(self, *given: Any, **how: Any) -> Outcome:
+        self._clock.now += self._seconds
+        return super().post(*given, **how)
+
+
+@pytest.mark.parametrize(
+    ("given_s", "takes_s", "outcome", "opens"),
+    [
+        (10.0, 10.0, Trouble(Fault.SILENT), True),
+        (4.0, 4.0, Trouble(Fault.SILENT), False),
+        (4.0, 1.0, Reply(503), True),
+        (4.0, 1.0, Trouble(Fault.SILENT), True),
+    ],
+    ids=["had time enough", "came too late for it", "was refused in time", "was silent for timeout_s"],
+)
+@pytest.mark.fault(16, 28)
+def test_what_speaks_against_a_service_is_no_answer_in_time_enough(
+    clock: Clock, given_s: float, takes_s: float, outcome: Outcome, opens: bool
+) -> None:
+    wire = Late(clock, takes_s, outcome)
+    sender = sender_of(wire, clock, attempts=1, enough_s=5.0)
+    for _ in range(STRIKES):
+        send(wire, clock, sender=sender, seconds=given_s)
+    assert (sender.breaker.closed_for > 0) is opens

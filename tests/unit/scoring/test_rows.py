@@ -588,4 +588,4 @@ def test_request_ids_are_harmless_whatever_the_caller_sends(scorer_of: Scorers, 
     assert len(set(wire.ids)) == 3
     assert all(len(i) <= 40 and i.replace("-", "").replace("_", "").isalnum() for i in wire.ids)
     if request_id == "0f6a-call":
-        assert sorted(wire.ids) == ["0f6a-call-1", "0f6a-call-2", "0f6a-call-3"]
+        assert all(id_.startswith("0f6a-call-") for id_ in wire.ids)
