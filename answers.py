@@ -16,7 +16,7 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 import telemetry
-from errors import Failure, InvalidRequest, SettingsWrong, TooLarge
+from errors import Failure, InvalidRequest, Overloaded, SettingsWrong, TooLarge
 
 if TYPE_CHECKING:
     from settings import LimitSettings
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 PROBLEM = "application/problem+json"
 
 _CALLER_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+# How Python says that a thread cannot be had, now or any more (threading, concurrent.futures).
+_NO_THREAD = ("can't start new thread", "cannot schedule new futures")
+_TOO_MUCH = (
+    "This instance can start no thread more, or is ending. Send fewer calls at a time, or lower in_flight."
+)
 
 log = logging.getLogger("sesam-azureml.answers")
 
@@ -81,6 +87,9 @@ async def answered(request: Request, work: Coroutine[Any, Any, Response]) -> Res
         log.warning("%s %s: %s (%s)", id_, failure.status, failure.slug, failure.title)
         return problem_answer(failure, id_)
     except Exception as error:  # noqa: BLE001  # the last door: a stack trace must not pass it
+        if isinstance(error, RuntimeError) and str(error).startswith(_NO_THREAD):
+            log.warning("%s 503: %s", id_, error)
+            return problem_answer(Overloaded(_TOO_MUCH, retry_after=1.0), id_)
         log.error("%s 500: %s at %s", id_, type(error).__name__, _place(error))  # noqa: TRY400  # likewise
         return problem_answer(Failure(f"An error nobody foresaw; the log names it under {id_}."), id_)
     finally:

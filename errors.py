@@ -11,6 +11,7 @@
     ├─ Throttled                      429  time
     ├─ BadAnswer                      502  whoever owns the web service
     ├─ CredentialsRefused             502  the operator: key, token or role
+    ├─ Overloaded                     503  time, or the operator
     ├─ ServiceDown                    503  whoever owns the web service
     ├─ SettingsWrong                  503  the operator
     ├─ NoContract                     503  the operator: export and adopt a version
@@ -132,6 +133,12 @@ class CredentialsRefused(Failure):
     """The web service refused our key, token or role."""
 
     slug, title, status = "credentials-refused", "The web service refused our credentials", 502
+
+
+class Overloaded(Failure):
+    """This instance can start no thread more, or is ending."""
+
+    slug, title, status, transient = "overloaded", "This instance can take on no more", 503, True
 
 
 class ServiceDown(Failure):

@@ -26,6 +26,7 @@ from errors import (
     InvalidRequest,
     NoContract,
     NotFound,
+    Overloaded,
     ServiceDown,
     SettingsWrong,
     Silence,
@@ -344,11 +345,12 @@ def _responses(operation: Operation, content: Mapping[str, Any]) -> Iterator[tup
         {"description": "No function key, or a wrong one: the Functions host's answer, without a body."},
     )
     by_status: dict[int, list[type[Failure]]] = {}
-    failures: tuple[type[Failure], ...] = (*operation.failures, TooLarge, Failure)
+    failures: tuple[type[Failure], ...] = (*operation.failures, TooLarge, Overloaded, Failure)
     for kind in failures:
         by_status.setdefault(kind.status, []).append(kind)
     for status, kinds in sorted(by_status.items()):
-        yield str(status), _problem(status, kinds)
+        if status != operation.also:
+            yield str(status), _problem(status, kinds)
 
 
 def _problem(status: int, kinds: Sequence[type[Failure]]) -> dict[str, Any]:
