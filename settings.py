@@ -189,8 +189,13 @@ class StorageSettings(Section):
     container: Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,62}$")] = "training-data"
     connection_string: Secret = SecretStr("")
     blob_service_uri: ACCOUNT_URL = ""
-    queue_service_uri: ACCOUNT_URL = ""
     client_id: str = ""
+
+
+class HostStorage(StorageSettings):
+    """The Functions host's own account, which also has the queue of exports."""
+
+    queue_service_uri: ACCOUNT_URL = ""
 
 
 class ExportSettings(Section):
@@ -416,9 +421,10 @@ def load_settings() -> Settings:
     if problems or settings is None:
         raise SettingsWrong(problems)
     own = settings.storage
-    if own.connection_string.get_secret_value() or own.blob_service_uri:
-        return settings
-    return settings.model_copy(update={"storage": host.model_copy(update={"container": own.container})})
+    has_account = own.connection_string.get_secret_value() or own.blob_service_uri
+    account = own if has_account else host.model_copy(update={"container": own.container})
+    whole = account.model_copy(update={"client_id": own.client_id or host.client_id})
+    return settings.model_copy(update={"storage": whole})
 
 
 @cache
@@ -439,7 +445,7 @@ def trusted_roots() -> str | bool:
     return os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
-def host_storage() -> StorageSettings:
+def host_storage() -> HostStorage:
     """Give the Functions host's own account: where the queue is, and the versions unless [storage] is set.
 
     A connection string or an identity-based connection, in the host's spellings (facts/functions.md §6).
@@ -451,7 +457,7 @@ def host_storage() -> StorageSettings:
         given = named.get(f"azurewebjobsstorage__{kind}serviceuri")
         return given or (f"https://{account}.{kind}.core.windows.net" if account else "")
 
-    return StorageSettings(
+    return HostStorage(
         connection_string=SecretStr(named.get("azurewebjobsstorage", "")),
         blob_service_uri=service("blob"),
         queue_service_uri=service("queue"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
     from azure.storage.queue import QueueClient, QueueMessage
 
-    from settings import StorageSettings
+    from settings import HostStorage, StorageSettings
 
 EXPORT_QUEUE = "training-exports"
 JSON = "application/json"
@@ -365,7 +365,7 @@ def open_container(
     return BlobContainer(service.get_container_client(settings.container))
 
 
-def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
+def open_export_queue(settings: HostStorage) -> Callable[[str], None]:
     """Give a function that puts one message on the queue of exports, creating the queue where needed.
 
     The message is base64, which is what the queue trigger expects by default (facts/functions.md §3.7).
@@ -380,7 +380,7 @@ def open_export_queue(settings: StorageSettings) -> Callable[[str], None]:
     return send
 
 
-def probe_export_queue(settings: StorageSettings) -> None:
+def probe_export_queue(settings: HostStorage) -> None:
     """Write a message that nobody gets to see, and take it back.
 
     Should it not be taken back, it ends a second before it could be seen.
@@ -409,7 +409,7 @@ def probe_container(container: Container) -> None:
         container.delete(name)
 
 
-def _export_queue(settings: StorageSettings, retries: int, timeout_s: float) -> QueueClient:
+def _export_queue(settings: HostStorage, retries: int, timeout_s: float) -> QueueClient:
     from azure.storage.queue import ExponentialRetry, QueueServiceClient
 
     connection_string = _connection_string(settings)

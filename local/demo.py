@@ -225,7 +225,8 @@ def _keep(parts: Parts) -> None:
     print(f"  curl -s {base}/api/models/{MODEL} -H 'x-functions-key: {key}'")
     print(f"  curl -s -X POST {base}/api/exports/{EXPORT} -H 'x-functions-key: {key}'")
     print(f"  curl -s {base}/api/exports/{EXPORT} -H 'x-functions-key: {key}'")
-    print(f"  curl -s {base}/api/score/{MODEL} -H 'x-functions-key: {key}' --data-binary @- <<'END'")
+    kind = "-H 'content-type: application/json'"
+    print(f"  curl -s {base}/api/score/{MODEL} -H 'x-functions-key: {key}' {kind} --data-binary @- <<'END'")
     print(json.dumps([entity], ensure_ascii=False) + "\nEND")
     print(f"\n  node     {parts.node.url}   Authorization: Bearer {parts.node.jwt}")
     print(f"  storage  {parts.azurite.connection_string}", flush=True)

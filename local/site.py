@@ -18,6 +18,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Let links to those pages, which lead out of docs/, be links within the site."""
+    for page in PAGES:
+        markdown = markdown.replace(f"](../{page}", f"]({page.lower()}")
+    return markdown
+
+
 def within_site(text: str) -> str:
     """Let links into docs/ be links within the site, and take those to what the site does not hold off."""
     linked = re.sub(r"\]\(docs/", "](", text)

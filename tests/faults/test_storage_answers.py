@@ -17,7 +17,7 @@ from pydantic import SecretStr
 import storage
 from errors import StorageDown
 from local.azurite import Azurite
-from settings import StorageSettings
+from settings import HostStorage, StorageSettings
 from storage import EXPORT_QUEUE, BlobContainer, open_container, probe_export_queue
 from tests.faults.training_export.test_storage import forward
 from tests.rogue import Rogue, Scene, Visit, answer, head, raw, silent
@@ -59,7 +59,7 @@ def first_bytes(count: int, port: int, heads: list[int]) -> Scene:
 
 
 @contextmanager
-def storage_at(server: Rogue, azurite: Azurite, name: str) -> Iterator[StorageSettings]:
+def storage_at(server: Rogue, azurite: Azurite, name: str) -> Iterator[HostStorage]:
     """Give the settings of storage whose answers are the rogue's; the container and one blob are there."""
     direct = SecretStr(azurite.connection_string)
     container = open_container(StorageSettings(container=name, connection_string=direct))
@@ -68,7 +68,7 @@ def storage_at(server: Rogue, azurite: Azurite, name: str) -> Iterator[StorageSe
     through = azurite.connection_string
     for port in (azurite.blob_port, azurite.queue_port):
         through = through.replace(f":{port}/", f":{server.port}/")
-    yield StorageSettings(container=name, connection_string=SecretStr(through))
+    yield HostStorage(container=name, connection_string=SecretStr(through))
 
 
 @pytest.mark.fault(42)
@@ -87,7 +87,7 @@ def test_an_answer_that_broke_off_in_its_head_is_none(
 
 @pytest.mark.fault(42)
 def test_the_queues_answer_that_broke_off_in_its_head_is_none(azurite: Azurite, container_name: str) -> None:
-    direct = StorageSettings(connection_string=SecretStr(azurite.connection_string))
+    direct = HostStorage(connection_string=SecretStr(azurite.connection_string))
     probe_export_queue(direct)  # now it is there
     count, heads = 1, [EVERY]
     with Rogue() as server, storage_at(server, azurite, container_name) as settings:

@@ -371,3 +371,23 @@ def test_storage_by_identity_is_https_or_this_machine(toml: Path, monkeypatch: p
             load_settings()
     monkeypatch.setenv("STORAGE__BLOB_SERVICE_URI", "http://127.0.0.1:10000/a")
     load_settings()
+
+
+HOSTS, OURS, OTHERS = "AzureWebJobsStorage__clientId", "STORAGE__CLIENT_ID", "AZURE_CLIENT_ID"
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["an account of its own", "the host's account"])
+@pytest.mark.parametrize(
+    ("given", "client_id"),
+    [((), ""), ((OTHERS,), OTHERS), ((OTHERS, HOSTS), HOSTS), ((OTHERS, HOSTS, OURS), OURS)],
+)
+def test_the_apps_identity_is_the_settings_else_the_hosts(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], client_id: str, own: bool
+) -> None:
+    for name in (HOSTS, OURS, OTHERS):
+        monkeypatch.delenv(name, raising=False)
+    for name in given:
+        monkeypatch.setenv(name, name)
+    if own:
+        monkeypatch.setenv("STORAGE__BLOB_SERVICE_URI", "https://acc.blob.core.windows.net")
+    assert load_settings().storage.client_id == client_id
