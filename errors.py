@@ -54,7 +54,8 @@ class Failure(Exception):
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.entities = tuple(entities[:MOST_ENTITIES_NAMED])
+        named = [id_ for id_ in entities if id_]  # one that is sent alone may have no id
+        self.entities = tuple(named[:MOST_ENTITIES_NAMED])
         self.entity_count = len(entities) if entity_count is None else entity_count
         self.features = tuple(features)
         self.retry_after = retry_after
@@ -69,7 +70,9 @@ class Failure(Exception):
             "request_id": request_id,
         }
         if self.entity_count:
-            body |= {"entities": list(self.entities), "entity_count": self.entity_count}
+            body["entity_count"] = self.entity_count
+        if self.entities:
+            body["entities"] = list(self.entities)
         if self.features:
             body["features"] = list(self.features)
         return body

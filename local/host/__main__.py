@@ -104,7 +104,7 @@ def _service(arguments: argparse.Namespace) -> Service:
 def _enter(directory: Path, local: LocalSettings) -> None:
     """Make the process the app's: its settings, its directory, its modules first on the path."""
     if unportable := local.unportable():
-        print(f"local.settings.json: names with ':' or '__' are not read everywhere: {', '.join(unportable)}")
+        print(f"local.settings.json: names with ':' are not read everywhere: {', '.join(unportable)}")
     for name, value in local.values.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")

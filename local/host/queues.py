@@ -186,7 +186,10 @@ class QueueListener:
     def _report(self, trouble: str) -> None:
         # Once when it begins and once when it ends, not at every poll.
         if trouble and trouble != self._trouble:
-            log.warning("queue %s: storage does not answer (%s), trying on", self._queue.name, trouble)
+            log.warning(
+                "queue %s: storage does not answer (%s), trying on. Is it running (make azurite)?",
+                *(self._queue.name, trouble),
+            )
         elif self._trouble and not trouble:
             log.info("queue %s: storage answers again", self._queue.name)
         self._trouble = trouble

@@ -119,7 +119,9 @@ def failures(of: type[errors.Failure] = errors.Failure) -> Iterator[type[errors.
 def test_every_failure_is_documented_with_its_status_cause_and_cure_and_no_other() -> None:
     page = (ROOT / "docs" / "operate.md").read_text("utf-8")
     told = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
-    assert {slug: int(status) for slug, status, *_ in told} == {f.slug: f.status for f in failures()}
+    assert {slug: int(status) for slug, status, *_ in told} == {
+        failure.slug: failure.status for failure in (errors.Failure, *failures())
+    }
     assert all(cause.strip() and cure.strip() for *_, cause, cure in told)
 
 
@@ -219,6 +221,8 @@ def test_the_site_is_built_without_a_broken_link_or_a_page_that_nothing_leads_to
     )
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "security.html").is_file()
+    shown = {page.name: page.read_text("utf-8") for page in tmp_path.rglob("*.html")}
+    assert [name for name, html in shown.items() if "```" in html] == [], "a block that is not shown as one"
 
 
 def test_a_page_of_the_root_links_within_the_site() -> None:

@@ -73,3 +73,9 @@ def test_a_problem_document_names_at_most_twenty_entities_and_counts_all() -> No
         "entity_count": 30,
         "features": ["Age"],
     }
+
+
+def test_an_entity_without_an_id_is_counted_and_not_named() -> None:
+    told = errors.EntitiesDoNotFit("x", entities=["", "c:1"], entity_count=2).problem("call-7")
+    assert (told["entities"], told["entity_count"]) == (["c:1"], 2)
+    assert "entities" not in errors.EntitiesDoNotFit("x", entities=[""]).problem("call-7")

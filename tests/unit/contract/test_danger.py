@@ -33,7 +33,7 @@ TAUGHT = Contract(
 
 
 def block(name: str) -> Any:
-    found = re.search(rf"```json {name}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(rf"<!-- {name} -->\n```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found, name
     return json.loads(found[1])
 

@@ -83,11 +83,12 @@ def test_local_settings_need_not_be_there(tmp_path: Path) -> None:
 
 def test_local_settings_hold_values_and_a_port(tmp_path: Path) -> None:
     (tmp_path / "local.settings.json").write_text(
-        '{"IsEncrypted": false, "Values": {"A": "1", "SESAM__JWT": "x"}, "Host": {"LocalHttpPort": 7072}}'
+        '{"IsEncrypted": false, "Values": {"A": "1", "SESAM__JWT": "x", "B:C": "2"}, '
+        '"Host": {"LocalHttpPort": 7072}}'
     )
     read = read_local_settings(tmp_path)
-    assert (read.values, read.port) == ({"A": "1", "SESAM__JWT": "x"}, 7072)
-    assert read.unportable() == ["SESAM__JWT"]
+    assert (read.values, read.port) == ({"A": "1", "SESAM__JWT": "x", "B:C": "2"}, 7072)
+    assert read.unportable() == ["B:C"]
 
 
 @pytest.mark.parametrize("text", ['{"Values": {"A": 5150}}', '{"IsEncrypted": true}', "[5150]"])

@@ -146,7 +146,9 @@ def test_a_feature_that_has_moved_comes_first_with_what_to_do() -> None:
 
 
 def test_the_answer_in_the_documentation_is_the_answer() -> None:
-    found = re.search(r"```json drift-answer\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(
+        r"<!-- drift-answer -->\n```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert found
     world = World()
     seen = [[income % 40 + 70, city] for income, city in like_training(1200)]
