@@ -41,6 +41,9 @@ CALLS_AT_ONCE = 256
 # To tell what a model has adopted, nobody waits longer for storage.
 TELL_S = 10.0
 
+# How long the end of the process may be held up, by all models together.
+LAST_WORD_S = 10.0
+
 
 def _once[T](make: Callable[[], T]) -> Callable[[], T]:
     """Make something at the first call. Of threads that come at once one makes it, the others wait for it.
@@ -105,8 +108,9 @@ def _observing() -> ThreadPoolExecutor:
 
 def finish() -> None:
     """Write what scoring has seen and not yet written, at the end of the process."""
+    end = time.monotonic() + LAST_WORD_S
     for observer in observers().values():
-        observer.finish()
+        observer.finish(max(0.0, end - time.monotonic()))
 
 
 def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> Encoder:

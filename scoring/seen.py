@@ -36,9 +36,6 @@ BLIND_S = 60.0
 # Rows that wait to be counted while storage is slow; more are left out.
 MOST_WAITING = 20_000
 
-# How long the end of the process may be held up.
-LAST_WORD_S = 10.0
-
 
 class _Seen(NamedTuple):
     """The rows of one call."""
@@ -102,10 +99,10 @@ class Observer:
         if not wait:
             self._thread.submit(self._told, self._count)
 
-    def finish(self) -> None:
-        """Write what is not yet written, at the end of the process."""
+    def finish(self, seconds: float) -> None:
+        """Write what is not yet written, at the end of the process, in so many seconds."""
         try:
-            self._thread.submit(self._told, self._count_and_write).result(LAST_WORD_S)
+            self._thread.submit(self._told, self._count_and_write).result(seconds)
         except TimeoutError:
             warn("not-observed", model=self._model, reason="storage is too slow for the end of the process")
         except RuntimeError:  # the interpreter is ending, and the thread has ended before it

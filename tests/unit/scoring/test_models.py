@@ -178,3 +178,15 @@ def test_a_call_that_does_not_come_back_is_given_up_soon_after_its_deadline(
 
     asyncio.run(calls())
     assert began == ["work"]
+
+
+def test_all_models_together_hold_the_end_up_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+
+    class Hanging:
+        finish = staticmethod(clock.sleep)
+
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(models, "observers", lambda: dict.fromkeys("abc", Hanging()))
+    models.finish()
+    assert clock.slept == [models.LAST_WORD_S, 0, 0]

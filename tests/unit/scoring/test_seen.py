@@ -136,11 +136,11 @@ def test_each_observation_begins_where_the_last_one_ended() -> None:
 
 def test_the_end_of_the_process_writes_the_rest_and_nothing_where_nothing_is_left() -> None:
     world = World()
-    world.observer.finish()
+    world.observer.finish(5)
     assert world.written() == []
     world.see("Oslo")
-    world.observer.finish()
-    world.observer.finish()
+    world.observer.finish(5)
+    world.observer.finish(5)
     assert [each.entities for each in world.written()] == [1]
 
 
@@ -149,7 +149,7 @@ def test_when_the_thread_has_ended_the_rest_is_written_all_the_same() -> None:
     world = World(thread)
     world.see("Oslo")
     thread.shutdown()
-    world.observer.finish()
+    world.observer.finish(5)
     assert [each.entities for each in world.written()] == [1]
 
 
@@ -157,7 +157,7 @@ def test_another_version_is_counted_by_its_own_bins_and_the_first_ones_rest_is_w
     world = World()
     world.see("Oslo")
     world.see("Bergen", version=SECOND)
-    world.observer.finish()
+    world.observer.finish(5)
     written = sorted(world.written(), key=lambda each: each.version)
     assert [(each.version, each.entities, each.columns[0].counts) for each in written] == [
         (FIRST, 1, (1, 0)),
@@ -201,7 +201,7 @@ def test_without_its_manifest_nothing_is_counted_and_storage_is_left_alone(
     world.failing = None
     world.clock.pass_(BLIND_S)
     world.see("Oslo", "Oslo")
-    world.observer.finish()
+    world.observer.finish(5)
     assert [each.entities for each in world.written()] == [2]
 
 
@@ -226,7 +226,7 @@ def test_small_calls_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> No
     world.see("Oslo", "Oslo", version=SECOND)
     assert world.asked == [FIRST, SECOND]
     world.see("Bergen", version=SECOND)
-    world.observer.finish()
+    world.observer.finish(5)
     assert sorted((each.version, each.columns[0].counts) for each in world.written()) == [
         (FIRST, (2, 0)),
         (SECOND, (2, 2)),
@@ -250,13 +250,12 @@ def test_one_call_larger_than_what_may_wait_is_counted() -> None:
 
 @pytest.mark.fault(25)
 def test_storage_that_hangs_holds_the_end_up_for_a_while_and_no_longer(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(seen, "LAST_WORD_S", 0.01)
     answering = threading.Event()
     with ThreadPoolExecutor(1) as thread, caplog.at_level(logging.WARNING):
         world = World(thread)
         thread.submit(answering.wait, 10)
-        world.observer.finish()
+        world.observer.finish(0.01)
         answering.set()
     assert "storage is too slow" in caplog.text
