@@ -61,11 +61,11 @@ class Exchange:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
 
-    def watch(self, fd: int) -> Callable[[], None]:
+    def watch(self, fd: int) -> Callable[[], bool]:
         """Hold a duplicate of the exchange's socket, so that cutting never meets a foreign descriptor.
 
         Returns:
-            What lets go of it: the socket is no longer cut by this exchange.
+            What lets go of it, so that this exchange cuts it no more; it says whether it could until then.
         """
         own = socket.socket(fileno=os.dup(fd))
         with self._lock:
@@ -91,11 +91,13 @@ class Exchange:
                 own.close()
             self._sockets.clear()
 
-    def _forget(self, own: socket.socket) -> None:
+    def _forget(self, own: socket.socket) -> bool:
         with self._lock:
-            if own in self._sockets:
-                self._sockets.remove(own)
-                own.close()
+            if own not in self._sockets:
+                return False
+            self._sockets.remove(own)
+            own.close()
+            return True
 
 
 def _shut(own: socket.socket) -> None:
@@ -182,7 +184,7 @@ class _Watched(HTTPConnection):
 
     response_class = _Answer
     _used = 0.0
-    _let_go: Callable[[], None] | None = None
+    _let_go: Callable[[], bool] | None = None
     _head_waits = False
     _head = b""
 
@@ -195,16 +197,17 @@ class _Watched(HTTPConnection):
         self._be_watched(sock)
         return sock
 
-    def _be_watched(self, sock: socket.socket) -> None:
-        if self._let_go is not None:
-            self._let_go()  # an exchange that has its answer must not cut off the next one
+    def _be_watched(self, sock: socket.socket) -> bool:
+        """Be cut by the exchange of this thread alone; say whether until now by another."""
+        taken_over = self._let_go is not None and self._let_go()
         exchange = _under_way()
         self._let_go = exchange.watch(sock.fileno()) if exchange else None
+        return taken_over
 
     def request(self, *args: Any, **options: Any) -> None:
         if self.sock is not None and self._used:  # kept from an earlier exchange
-            self._be_watched(self.sock)
-            if not self.is_connected:  # that one's time was up in the meantime
+            taken_over = self._be_watched(self.sock)
+            if taken_over and not self.is_connected:  # its time was up in the meantime
                 self.close()
         if exchange := _under_way():
             exchange.on_kept = self.sock is not None and bool(self._used)

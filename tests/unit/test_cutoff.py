@@ -75,10 +75,10 @@ def test_a_connection_that_was_cut_just_before_it_was_taken_over_is_made_anew(
 ) -> None:
     be_watched = _Watched._be_watched
 
-    def cut_before(connection: _Watched, sock: socket.socket) -> None:
+    def cut_before(connection: _Watched, sock: socket.socket) -> bool:
         if server.received:
             first.expire()
-        be_watched(connection, sock)
+        return be_watched(connection, sock)
 
     monkeypatch.setattr(_Watched, "_be_watched", cut_before)
     with Rogue(answer(200, b"[]")) as server, requests.Session() as session:
