@@ -426,7 +426,7 @@ def test_a_name_server_that_hangs_when_the_kept_connection_is_gone_holds_no_call
 @pytest.mark.fault(19)
 @pytest.mark.statement("P4")
 def test_of_many_calls_at_one_kept_connection_none_waits_for_a_name_server(
-    name_server_hangs: Callable[[], None],
+    name_server_hangs: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def timed(_: int) -> float:
         began = time.monotonic()
@@ -438,7 +438,8 @@ def test_of_many_calls_at_one_kept_connection_none_waits_for_a_name_server(
         scorer = scorer_of(server, timeout_s=5.0)
         assert ask(scorer, rows(10)) == ALL
         name_server_hangs()
-        assert max(max(at_once(8, timed)) for _ in range(5)) < 1
+        monkeypatch.setattr(Endpoint, "kept", True)  # as each sees it before the first has taken it
+        assert max(at_once(8, timed)) < 1
         scorer.close()
 
 
