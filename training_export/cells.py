@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 type Places = NDArray[np.intp]
 type Words = NDArray[np.uint64]
 type Mask = NDArray[np.bool_]
+type Counts = NDArray[np.int32]
 
 WORD = 8
 # The first words of all cells are read together, which costs little more than reading one.
@@ -45,12 +46,17 @@ _HALF, _SHIFT = np.uint64(32), np.uint64(29)
 class Buffer:
     """Bytes, PAD before and behind what cells lie in, to be read as bytes and as words at any place."""
 
-    __slots__ = ("data", "octets", "words")
-
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.octets = np.frombuffer(data, np.uint8)
         self.words: Words = np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
+
+    @cached_property
+    def going_on(self) -> Counts | None:
+        """How many bytes up to each place go on with a character, that one included; None where none does."""
+        if self.data.isascii():
+            return None
+        return np.cumsum((self.octets & 0xC0) == 0x80, dtype=np.int32)
 
 
 class Cells:
@@ -155,14 +161,13 @@ class Cells:
 
     def characters(self) -> Places:
         """Count the characters of each: its bytes without those that go on with one."""
-        if self.longest <= LONG and not int(np.bitwise_or.reduce(self.near, axis=None)) & _HIGH:
+        if self.longest > LONG:
+            up_to, last = self.buffer.going_on, self.starts - 1
+            return self.lengths if up_to is None else self.lengths - up_to[last + self.lengths] + up_to[last]
+        if not int(np.bitwise_or.reduce(self.near, axis=None)) & _HIGH:
             return self.lengths
         going_on = np.bitwise_count((self.near >> np.uint64(7)) & ~(self.near >> np.uint64(6)) & _EACH_BYTE)
-        counts = self.lengths - going_on.sum(axis=0, dtype=np.intp)
-        if self.longest > LONG:
-            long = np.flatnonzero(self.lengths > LONG)
-            counts[long] = [len(text) for text in self.some(long).texts()]
-        return counts
+        return self.lengths - going_on.sum(axis=0, dtype=np.intp)
 
     def shared_start(self) -> str:
         """Give what all begin with, up to LONG bytes; there must be one."""
