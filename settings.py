@@ -300,18 +300,11 @@ class ModelSettings(Section):
             raise ValueError("contract (the export it was trained on) or features must be set")
         return value
 
-    @field_validator("constants")
-    @classmethod
-    def _no_feature_twice(cls, value: dict[str, object], info: ValidationInfo) -> dict[str, object]:
-        if both := sorted(value.keys() & set(info.data.get("features", ()))):
-            raise ValueError(f"{', '.join(both)} stands in features too: one of the two")
-        return value
-
     @field_validator("map")
     @classmethod
     def _of_features(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         features, constants = info.data.get("features", ()), info.data.get("constants", {})
-        known = set(features) if features else value.keys() - constants.keys()
+        known = (set(features) if features else value.keys()) - constants.keys()
         if unknown := sorted(value.keys() - known):
             raise ValueError(f"{', '.join(unknown)} is no feature")
         return value

@@ -64,7 +64,7 @@ class EncodedRows(NamedTuple):
 
 
 class _Judged(NamedTuple):
-    """A value as it is sent, why it does not fit, and what in it the model has not seen."""
+    """A value as it is sent, why it does not fit, and what in it lies outside the contract."""
 
     value: Value | None
     wrong: str = ""
@@ -115,6 +115,17 @@ class _Feature:
                 outside.setdefault(at, []).append(Remark(self.name, judged.outside))
         return column
 
+    def constant(self, value: Value | None) -> Value | None:
+        """Read a constant as the column's cells are read.
+
+        Raises:
+            ValueError: it is not of the column's type.
+        """
+        try:
+            return self.read(value)
+        except Unfit as error:
+            raise ValueError(f"constants gives {self.name} what is no value of it: {error}") from None
+
     def _judge(self, found: object) -> _Judged:
         if found is ABSENT:
             return _Judged(None, "required, but the entity has no such property under any namespace")
@@ -133,7 +144,8 @@ class Encoder:
     Args:
         contract: the adopted contract, or None: then names alone are bound and values go untyped.
         features: the columns to send, in order; empty means the contract's features.
-        constants: columns always sent with these values, after the features (or in their place).
+        constants: columns always sent with these values: a feature at its place among the features, read as
+            its cells are; any other, as the label, behind them, as it stands.
         choices: feature → property, where two properties fall on one name.
         prefix: properties that begin so are our own scores of an earlier round, never features.
         echoes: sent columns that stand among those scores, as the model's `outputs` ask for them.
@@ -144,8 +156,8 @@ class Encoder:
         described: for each of them its column in the contract, or None.
 
     Raises:
-        ValueError: `features` or `choices` name a column that there is not, `features` the label, or the
-            prefix covers a property of the hub's own.
+        ValueError: `features` or `choices` name a column that there is not, `features` the label, the prefix
+            covers a property of the hub's own, or a constant has no place or is not of its column's type.
     """
 
     def __init__(
@@ -159,17 +171,24 @@ class Encoder:
         echoes: Collection[str] = (),
         naive: bool = False,
     ) -> None:
-        self._constants = dict(constants or {})
+        constants = constants or {}
         self._choices = dict(choices or {})
         self._prefix = prefix
         names = tuple(features) or (contract.features if contract else ())
         known = {c.name: c for c in contract.columns} if contract else None
         if contract and contract.label and contract.label in names:
             raise ValueError(f"features names {contract.label}, the label, which is never sent")
-        _refuse_unknown_choices(self._choices, names)
+        _refuse_unplaced(constants, names, contract)
+        _refuse_unknown_choices(self._choices, set(names) - constants.keys())
         _refuse_covered(prefix, (*names, *(known or ()), *self._choices.values()))
-        self._features = tuple(_feature(n, known, naive) for n in names if n not in self._constants)
-        self.columns = (*(f.name for f in self._features), *self._constants)
+        described = tuple(_feature(name, known, naive) for name in names)
+        self._features = tuple(feature for feature in described if feature.name not in constants)
+        self._constants = dict(constants) | {
+            feature.name: feature.constant(constants[feature.name])
+            for feature in described
+            if known is not None and feature.name in constants
+        }
+        self.columns = (*names, *(name for name in constants if name not in names))
         self.described = tuple((known or {}).get(name) for name in self.columns)
         # A column that is sent is no score: under the prefix it is the hub's own, of a namespace named so.
         self._foreign = {f"{prefix}{name}": name for name in self.columns if prefix and name not in echoes}
@@ -218,20 +237,32 @@ class Encoder:
             return EncodedRows([[] for _ in places], dict.fromkeys(places, refused), {})
         wrong: dict[int, list[Remark]] = {}
         outside: dict[int, list[Remark]] = {}
-        columns = [
-            feature.column([ABSENT] * len(places) if key is None else entities.column(key), wrong, outside)
-            for feature, key in zip(self._features, plan.properties, strict=True)
-        ]
-        for feature, candidates in plan.doubled.items():
-            for at in places:
-                wrong[at] = [remark for remark in wrong.get(at, ()) if remark.feature != feature]
-                wrong[at].append(Remark(feature, _doubled(candidates)))
-        columns += ([value] * len(places) for value in self._constants.values())
+        read: list[Sequence[Value | None]] = []
+        for feature, key in zip(self._features, plan.properties, strict=True):
+            if candidates := plan.doubled.get(feature.name):
+                for at in places:
+                    wrong.setdefault(at, []).append(Remark(feature.name, _doubled(candidates)))
+                read.append([None] * len(places))
+                continue
+            found = [ABSENT] * len(places) if key is None else entities.column(key)
+            read.append(feature.column(found, wrong, outside))
+        columns = self._with_constants(read, len(places))
         return EncodedRows(
             list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in places],
             {at: DoesNotFit(remarks) for at, remarks in wrong.items()},
             {at: tuple(remarks) for at, remarks in outside.items() if at not in wrong},
         )
+
+    def _with_constants(
+        self, read: Sequence[Sequence[Value | None]], count: int
+    ) -> Sequence[Sequence[Value | None]]:
+        if not self._constants:
+            return read
+        following = iter(read)
+        return [
+            [self._constants[name]] * count if name in self._constants else next(following)
+            for name in self.columns
+        ]
 
     def _plan(self, properties: frozenset[str]) -> "_Plan":
         plan = self._plans.get(properties)
@@ -313,6 +344,16 @@ def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | 
 def _refuse_unknown_choices(choices: Mapping[str, str], names: Collection[str]) -> None:
     if unknown := sorted(choices.keys() - set(names)):
         raise ValueError(f"map names {', '.join(unknown)}, which is no feature")
+
+
+def _refuse_unplaced(constants: Collection[str], names: Collection[str], contract: Contract | None) -> None:
+    # Behind the others it would shift what a service reads by position.
+    features = contract.features if contract else ()
+    if unplaced := [name for name in constants if name in features and name not in names]:
+        raise ValueError(
+            f"constants names {', '.join(unplaced)}, a column of the contract that features leaves out: "
+            "name it there too, at its place"
+        )
 
 
 def _refuse_covered(prefix: str, names: Collection[str]) -> None:

@@ -117,8 +117,8 @@ def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> 
     """Give the encoder of a model through a contract.
 
     Raises:
-        NoContract: `features` or `map` name columns that the contract does not have, or the prefix covers
-            one that it has.
+        NoContract: `features` or `map` name columns that the contract does not have, the prefix covers one
+            that it has, or a constant for one has no place or is not of its type.
     """
     try:
         return Encoder(

@@ -116,14 +116,18 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         ({"MODELS__CHURN__DIALECT": "clasic"}, "models.churn.dialect"),
         ({"MODELS__CHURN__FEATURES": '["Age", "City", "Age"]'}, "models.churn.features: names Age twice"),
         ({"MODELS__CHURN__OUTPUTS": '["p", "p"]'}, "models.churn.outputs: names p twice"),
-        (
-            {"MODELS__CHURN__FEATURES": '["Age"]', "MODELS__CHURN__CONSTANTS": '{"Age": 1}'},
-            "models.churn.constants: Age stands in features too",
-        ),
         ({"MODELS__CHURN__CONSTANTS": '{"Age": NaN}'}, "models.churn.constants: holds a number that is not"),
         ({"MODELS__CHURN__PARAMETERS": '{"q": [Infinity]}'}, "models.churn.parameters: holds a number that"),
         (
             {"MODELS__CHURN__FEATURES": '["Age"]', "MODELS__CHURN__MAP": '{"City": "crm:City"}'},
+            "models.churn.map: City is no feature",
+        ),
+        (
+            {
+                "MODELS__CHURN__FEATURES": '["Age", "City"]',
+                "MODELS__CHURN__CONSTANTS": '{"City": 1}',
+                "MODELS__CHURN__MAP": '{"City": "crm:City"}',
+            },
             "models.churn.map: City is no feature",
         ),
         (

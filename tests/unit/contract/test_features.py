@@ -127,6 +127,13 @@ def test_names_match_exactly_first_then_without_namespace() -> None:
     assert chosen.encode({"_id": "1", "erp:age": 2, "crm:age": 1}).row == [2]
 
 
+def test_what_is_wrong_is_told_in_the_order_of_the_contract() -> None:
+    columns = [Column(name=name, type="integer") for name in ("a", "b", "c")]
+    with pytest.raises(DoesNotFit) as error:
+        Encoder(contract(*columns)).encode({"_id": "1", "a": "x", "crm:b": 1, "erp:b": 2, "c": "x"})
+    assert [remark.feature for remark in error.value.remarks] == ["a", "b", "c"]
+
+
 def test_a_namespace_may_hold_colons_and_a_name_not() -> None:
     encoder = Encoder(contract(Column(name="age", type="integer"), Column(name="boss", type="string")))
     entity = {"_id": "1", "http://crm.example:80/:age": 1, "crm:eu:boss": "~:crm:eu:100"}
@@ -152,7 +159,7 @@ def test_a_prefix_that_is_a_namespace_of_the_hub_is_refused_where_its_properties
     properties: list[str],
 ) -> None:
     columns = (Column(name="age", type="integer", nullable=True), Column(name="segment", type="integer"))
-    encoder = Encoder(contract(*columns), features=["age"], constants={"segment": 1}, prefix="crm:")
+    encoder = Encoder(contract(*columns), constants={"segment": 1}, prefix="crm:")
     with pytest.raises(PrefixTaken, match="set another prefix") as error:
         encoder.encode({"_id": "1"} | dict.fromkeys(properties, 1))
     assert [r.feature for r in error.value.remarks] == [properties[0].partition(":")[2]]
@@ -166,12 +173,16 @@ def test_a_prefix_that_is_a_namespace_of_the_hub_is_refused_where_its_properties
         ({"prefix": "crm:", "choices": {"score": "crm:points"}}, "the prefix crm: covers crm:points"),
         ({"choices": {"age": "crm:age"}}, "map names age, which is no feature"),
         ({"features": ["age"]}, "features names age"),
+        ({"constants": {"score": "north"}}, "constants gives score what is no value of it: not an integer"),
+        ({"features": ["city"], "constants": {"score": 1}}, "name it there too, at its place"),
+        ({"constants": {"score": 1}, "choices": {"score": "crm:score"}}, "map names score"),
     ],
     ids=str,
 )
 def test_settings_that_do_not_suit_the_contract_are_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        Encoder(contract(SCORE, Column(name="ChurnFlag", type="boolean")), **given)
+        columns = (SCORE, Column(name="city", type="string"), Column(name="ChurnFlag", type="boolean"))
+        Encoder(contract(*columns), **given)
 
 
 def test_the_label_is_never_sent_as_a_feature() -> None:
@@ -212,11 +223,48 @@ def test_what_the_model_has_not_seen_lies_outside() -> None:
     assert [r.feature for r in encoder.encode(beyond).outside] == ["age", "city", "since"]
 
 
-def test_constants_are_sent_after_the_features_or_in_their_place() -> None:
-    columns = (Column(name="a", type="integer"), Column(name="b", type="integer"))
-    encoder = Encoder(contract(*columns), constants={"b": 0, "label": "unknown"})
-    assert encoder.columns == ("a", "b", "label")
-    assert encoder.encode({"_id": "1", "a": 7, "b": 9}).row == [7, 0, "unknown"]
+@pytest.mark.parametrize(
+    ("features", "row"),
+    [
+        ([], {"a": 7, "b": 0, "c": 9}),
+        (["c", "b", "a"], {"c": 9, "b": 0, "a": 7}),
+        (["b", "c"], {"b": 0, "c": 9}),
+    ],
+    ids=str,
+)
+def test_a_constant_stands_at_the_place_of_its_column_and_what_is_no_feature_behind_all(
+    features: list[str], row: dict[str, int]
+) -> None:
+    columns = [Column(name=name, type="integer") for name in ("_id", "a", "b", "ChurnFlag", "c")]
+    constants: dict[str, Any] = {"unknown to it": "~tz", "ChurnFlag": "", "b": 0}
+    encoder = Encoder(contract(*columns), features=features, constants=constants)
+    encoded = encoder.encode({"_id": "1", "a": 7, "b": 8, "c": 9})
+    assert encoder.columns == (*row, "unknown to it", "ChurnFlag")
+    assert encoded.row == [*row.values(), "~tz", ""]
+
+
+def test_without_a_contract_a_constant_stands_where_features_names_it_else_behind() -> None:
+    encoder = Encoder(None, features=["a", "b", "c"], constants={"d": 1, "b": "~tz"})
+    assert encoder.columns == ("a", "b", "c", "d")
+    assert encoder.encode({"_id": "1", "a": 7, "b": 8, "c": 9}).row == [7, "~tz", 9, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "sent"),
+    [
+        ("integer", "42", 42),
+        ("integer", "", None),
+        ("number", 5, 5.0),
+        ("boolean", "true", True),
+        ("date", "~t2026-11-23", "2026-11-23"),
+        ("datetime", "2026-11-23 02:00:00", "2026-11-23T02:00:00Z"),
+        ("string", 7, "7"),
+        ("string", "", None),
+    ],
+)
+def test_a_constant_of_a_feature_is_read_as_a_cell_of_it_is(kind: ColumnType, given: Any, sent: Any) -> None:
+    (value,) = Encoder(contract(Column(name="x", type=kind)), constants={"x": given}).encode({}).row
+    assert (value, type(value)) == (sent, type(sent))
 
 
 def test_features_without_a_contract_bind_names_and_go_untyped() -> None:
