@@ -129,10 +129,13 @@ def _decimals(values: Values) -> Sequence[float] | None:
 
 
 def _texts(column: Column) -> _Read:
+    tagged = column.spelling == "tagged"
     if column.categories is not None:
         # A category with a tag is another text on the wire, or must be decoded first.
-        known = frozenset(text for text in column.categories if text[:1] != "~")
+        known = frozenset(text for text in column.categories if tagged or text[:1] != "~")
         return lambda values, kinds: values if kinds == {str} and known.issuperset(values) else None
+    if tagged:
+        return lambda values, kinds: values if kinds == {str} else None
     return lambda values, kinds: values if kinds == {str} and not _any_tagged(values) else None
 
 

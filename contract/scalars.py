@@ -35,6 +35,9 @@ def scalar_reader(column: Column | None, *, naive: bool = False) -> Reader:
     It gives None for null and an empty text, and raises `Unfit` for what is not of the column's type. `naive`
     gives datetimes without their Z.
     """
+    if column is not None and column.type == "string" and column.spelling == "tagged":
+        # Its cells are what the wire has, to the last digit: a tag taken off could not be put back as it was.
+        return _from_json(lambda value: _text(value, column), decoded=lambda text: text)
     return _from_json(_plain if column is None else _typed(column, naive))
 
 
@@ -61,14 +64,23 @@ def outside_of(column: Column) -> Callable[[Value], str | None] | None:
     )
 
 
-def _from_json(read: Callable[[Scalar], Value | None]) -> Reader:
+def _decoded(text: str) -> Scalar:
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
+
+
+def _from_json(
+    read: Callable[[Scalar], Value | None], *, decoded: Callable[[str], Scalar] = _decoded
+) -> Reader:
     """Put in front of a reader what holds for every type: null, transit tags, lists, dicts."""
 
     def from_json(value: object) -> Value | None:
         if type(value) is str:
             if not value:
                 return None  # an empty CSV cell is null: the two must encode alike (statement 43)
-            return read(value) if value[0] != "~" else read(_decoded(value))
+            return read(value) if value[0] != "~" else read(decoded(value))
         if value is None:
             return None
         if isinstance(value, int | float | Decimal):
@@ -80,13 +92,6 @@ def _from_json(read: Callable[[Scalar], Value | None]) -> Reader:
         raise Unfit("a dict, where one value is wanted")
 
     return from_json
-
-
-def _decoded(text: str) -> Scalar:
-    try:
-        return decode(text)
-    except ValueError as error:
-        raise Unfit(str(error)) from None
 
 
 def _typed(column: Column, naive: bool) -> Callable[[Scalar], Value | None]:
@@ -160,14 +165,11 @@ def _text(value: Scalar, column: Column) -> Value:
     if isinstance(value, int | float | Decimal):
         _refuse_infinite(value)
         return str(value)
-    tagged = column.spelling == "tagged"
     match value:
         case Identifier(full):
-            return f"~:{full}" if tagged else full if column.spelling == "full" else value.bare
-        case Tagged(tag, text):
-            return f"~{tag}{text}" if tagged else text
-        case Moment(text) if tagged:
-            return f"~t{text}"
+            return full if column.spelling == "full" else value.bare
+        case Tagged(_, text):
+            return text
     raise Unfit("a date or datetime for a text column: render the column in DTL (datetime-format)")
 
 

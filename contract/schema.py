@@ -94,11 +94,12 @@ def _forms(column: Column) -> list[Schema]:
 
 
 def _any_text(column: Column) -> list[Schema]:
-    moments = [] if column.spelling == "tagged" else ["~t"]
-    refused = "|".join([f"~[fd](?!{_DIGITS}$)", *moments])
+    # In a tagged column every text stands as it is.
+    refused = "" if column.spelling == "tagged" else f"^(?:~[fd](?!{_DIGITS}$)|~t)"
+    text: Schema = {"type": "string"} | ({"not": {"pattern": refused}} if refused else {})
     spelled = bool({"true", "True", "false", "False"} & set(column.categories or ()))
     booleans: list[Schema] = [{"type": "boolean"}] if spelled else []
-    return [{"type": "number"}, *booleans, {"type": "string", "not": {"pattern": f"^(?:{refused})"}}]
+    return [{"type": "number"}, *booleans, text]
 
 
 def _text(pattern: str) -> Schema:

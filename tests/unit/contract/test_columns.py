@@ -48,7 +48,13 @@ FACTS: dict[str, list[dict[str, Any]]] = {
     "boolean": [{}, {"spelling": "True", "categories": ("False", "True")}],
     "date": [{}, {"minimum": "1990-01-01", "maximum": "2020-12-31"}],
     "datetime": [{}, {"minimum": "1990-01-01T00:00:00Z", "maximum": "2020-12-31T10:00:00.123456789Z"}],
-    "string": [{}, {"categories": ("a", "b", "~:crm:a")}, {"spelling": "tagged"}, {"spelling": "full"}],
+    "string": [
+        {},
+        {"spelling": "tagged"},
+        {"spelling": "tagged", "categories": ("a", "~:crm:a", "~f1")},
+        {"categories": ("a", "b", "~:crm:a")},
+        {"spelling": "full"},
+    ],
 }
 
 

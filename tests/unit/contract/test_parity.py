@@ -66,8 +66,12 @@ NAMESPACES = st.from_regex(r"[a-z][a-z0-9-]{0,8}(:[a-z]{1,3})?", fullmatch=True)
 KINDS: dict[str, st.SearchStrategy[Written]] = {
     "integer": st.integers(-(2**63), 2**63 - 1).map(lambda i: Written(i, {"plain": str(i)})),
     "float": st.floats(allow_nan=False, allow_infinity=False).map(lambda f: Written(f, {"plain": repr(f)})),
-    "decimal": st.decimals(-(10**9), 10**9, places=4).map(lambda d: Written(f"~f{d}", {"plain": str(d)})),
-    "float tag": st.decimals(-(10**6), 10**6, places=2).map(lambda d: Written(f"~d{d}", {"plain": str(d)})),
+    "decimal": st.decimals(-(10**9), 10**9, places=4).map(
+        lambda d: Written(f"~f{d}", {"plain": str(d), "tagged": f"~f{d}"})
+    ),
+    "float tag": st.decimals(-(10**6), 10**6, places=2).map(
+        lambda d: Written(f"~d{d}", {"plain": str(d), "tagged": f"~d{d}"})
+    ),
     "text": WORDS.map(lambda text: Written(text, {"plain": text})),
     "boolean": st.booleans().map(
         lambda b: Written(b, {"Python's": str(b), "JSON's": str(b).lower(), "bits": str(int(b))})
@@ -85,7 +89,8 @@ KINDS: dict[str, st.SearchStrategy[Written]] = {
 }
 NULL = Written(None, {})
 SPELLINGS = [
-    ("integer", "plain"), ("float", "plain"), ("decimal", "plain"), ("float tag", "plain"), ("text", "plain"),
+    ("integer", "plain"), ("float", "plain"), ("decimal", "plain"), ("decimal", "tagged"),
+    ("float tag", "plain"), ("float tag", "tagged"), ("text", "plain"),
     ("boolean", "Python's"), ("boolean", "JSON's"), ("boolean", "bits"), ("date", "ISO"), ("date", "tagged"),
     ("datetime", "ISO"), ("datetime", "nanoseconds"), ("datetime", "with a blank"),
     ("datetime", "with an offset"), ("datetime", "tagged"),
@@ -189,7 +194,7 @@ FLIPPED: dict[str, tuple[Any, str, Any]] = {
     "identifiers keep theirs": (wire, "bare_name", lambda name: name),
     "a decimal is rounded": (wire, "_decimal", lambda digits: round(Decimal(digits))),
     "a boolean is a text": (scalars, "_boolean", str),
-    "a null is an empty text": (scalars, "_from_json", lambda read: lambda value: read(value or "")),
+    "a null is an empty text": (scalars, "_from_json", lambda read, **_: lambda value: read(value or "")),
 }
 
 

@@ -87,6 +87,13 @@ def test_a_value_of_another_type_fits_neither(kind: ColumnType, value: object) -
             assert not accepts(agreed, {"_id": "1", name: held})
 
 
+@pytest.mark.parametrize("value", ["~f7.7000", "~fabc", "~t2015-12-31", "~:crm:1", "a"])
+def test_every_text_fits_a_tagged_column_and_its_schema(value: str) -> None:
+    agreed = contract(Column(name="x", type="string", spelling="tagged"))
+    assert scores(agreed, {"_id": "1", "x": value})
+    assert accepts(agreed, {"_id": "1", "x": value})
+
+
 @pytest.mark.parametrize("value", [[], [1, 2], [[1]], {}, {"a": 1}], ids=str)
 @pytest.mark.parametrize("kind", FORMS)
 def test_lists_and_dicts_fit_neither(kind: ColumnType, value: object) -> None:
