@@ -166,11 +166,23 @@ def _text(value: Scalar, column: Column) -> Value:
         _refuse_infinite(value)
         return str(value)
     match value:
-        case Identifier(full):
-            return full if column.spelling == "full" else value.bare
+        case Identifier():
+            return _identifier(value, column)
         case Tagged(_, text):
             return text
     raise Unfit("a date or datetime for a text column: render the column in DTL (datetime-format)")
+
+
+def _identifier(value: Identifier, column: Column) -> str:
+    if column.spelling != "mixed":
+        return value.full if column.spelling == "full" else value.bare
+    spelled = {value.full, value.bare}
+    known = spelled if len(spelled) == 1 else spelled.intersection(column.categories or ())
+    if len(known) != 1:
+        raise Unfit(
+            "an identifier, in a column of texts with and without namespace: render it in DTL (ni-id)"
+        )
+    return known.pop()
 
 
 def _spelled_boolean(value: bool, column: Column) -> str:

@@ -13,8 +13,9 @@ Leading zeros, `+1`, `1_000`, ` 12`, `NA`, `NaN`, digits of other scripts are te
 expression, because int() and float() take them all (facts/engineering.md C-M5). An empty cell is null.
 
 A column's `spelling` says how its cells are written where Sesam's documentation leaves it open
-(facts/sesam.md §3.3): a boolean column `true` or `True`; a string column `tagged` (every cell carries its
-transit tag, `~:crm:100`), `full` (every cell has a namespace, `crm:100`) or `bare`.
+(facts/sesam.md §3.3): a boolean column `true` or `True`; a string column `tagged` (a cell carries its transit
+tag, `~:crm:100`: the node writes tags, and cells without are texts), `full` (every cell has a namespace,
+`crm:100`), `bare` (none has) or `mixed` (some have: identifiers with it, or texts with a colon).
 """
 
 import math
@@ -113,7 +114,7 @@ _FULL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*:")
 
 
 def text_spelling(cell: str) -> str:
-    """Say how one text cell is written; a column is `tagged` or `full` when every cell is, else `bare`."""
+    """Say how one text cell is written: `tagged`, `full` or `bare`."""
     if _TAGGED.match(cell):
         return "tagged"
     return "full" if _FULL.match(cell) else "bare"

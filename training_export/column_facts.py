@@ -13,7 +13,7 @@ import numpy as np
 
 from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, Category, ColumnFacts, ColumnType
 from contract.values import READERS, text_spelling
-from training_export.cells import Cells
+from training_export.cells import LONG, WORD, Cells, Mask, Words
 from training_export.column_counts import Counts, Distinct
 from training_export.column_series import Series, Spread, Weights
 from training_export.column_values import VALUES, Values
@@ -139,6 +139,7 @@ class _Running:
         self._counts_only = counts_only
         self._texts: _Texts | None = None
         self._series: Series | None = None
+        self._spelling = _Spelling("bare")  # as numbers and times are, before what makes it text
 
     def add(self, cells: Cells, weights: Weights | None = None) -> None:
         """Take the next cells, each once or so many times."""
@@ -156,6 +157,8 @@ class _Running:
             self._texts.add(cells, weights)
         elif self._series:
             self._go_on(cells, weights)
+        elif not self._counts_only:
+            self._spelling.add(cells)
 
     def _decide(self, cells: Cells, weights: Weights | None) -> None:
         self._undecided = False
@@ -175,12 +178,13 @@ class _Running:
                 self._series.add(cells, values, weights)
                 return
             self._series = self._series.widened()
+        self._spelling.add(cells)
 
     def facts(self, name: str) -> ColumnFacts:
         """Give the facts of all cells taken."""
         distinct, error = self._distinct.estimate()
         told = self._series or self._texts
-        facts = told.facts() if told else {} if self._counts_only else {"spelling": "bare"}
+        facts = told.facts() if told else {} if self._counts_only else {"spelling": self._spelling.told()}
         return ColumnFacts(
             name=name,
             type=self._series.kind if self._series else "string",
@@ -199,29 +203,75 @@ class _Texts:
     """Lengths and spelling of text."""
 
     def __init__(self) -> None:
-        self._spelling = ""
+        self._spelling = _Spelling()
         self._lengths = Spread(smallest_step=1)
 
     def add(self, cells: Cells, weights: Weights | None = None) -> None:
         """Take cells, each once or so many times."""
         self._lengths.add(cells.characters(), weights)
-        if self._spelling != "bare":
-            spelling = _spelling_of(cells)
-            self._spelling = spelling if self._spelling in ("", spelling) else "bare"
+        self._spelling.add(cells)
 
     def facts(self) -> dict[str, Any]:
         """Give what a manifest tells of it."""
         return {
-            "spelling": self._spelling,
+            "spelling": self._spelling.told(),
             "shortest": self._lengths.low,
             "longest": self._lengths.high,
             "histogram": self._lengths.histogram(),
         }
 
 
-def _spelling_of(cells: Cells) -> str:
-    first = text_spelling(cells.some(slice(1)).texts()[0])
+class _Spelling:
+    """How text is written: one tag says that the node writes tags, a namespace here and there is a mix."""
+
+    def __init__(self, *seen: str) -> None:
+        self._seen = set(seen)
+
+    def add(self, cells: Cells) -> None:
+        """Take cells."""
+        if "tagged" not in self._seen:
+            self._seen |= _spellings_of(cells, tags_alone=len(self._seen) > 1)
+
+    def told(self) -> str:
+        """Give the one spelling of all cells taken; nothing where there were none."""
+        if "tagged" in self._seen:
+            return "tagged"
+        return "mixed" if len(self._seen) > 1 else next(iter(self._seen), "")
+
+
+def _spellings_of(cells: Cells, *, tags_alone: bool) -> set[str]:
+    """Give the spellings of cells; those without a tag may be left out."""
+    if text_spelling(cells.some(slice(1)).texts()[0]) == "tagged":
+        return {"tagged"}
     # What begins every cell decides for every cell.
-    if first == "bare" or text_spelling(cells.shared_start()) == first:
-        return first
-    return first if set(map(text_spelling, cells.texts())) == {first} else "bare"
+    if text_spelling(cells.shared_start()) == "full":
+        return {"full"}
+    begins = (cells.near[0] & np.uint64(0xFF)).astype(np.uint8)
+    told = begins == ord("~")
+    if not tags_alone:
+        told |= _BEGINS_NAMESPACE[begins] & _may_have_namespace(cells)
+    which = np.flatnonzero(told)
+    spellings = set(map(text_spelling, cells.some(which).texts()))
+    return spellings if len(which) == len(cells) else spellings | {"bare"}
+
+
+_BEGINS_NAMESPACE = np.array(
+    [chr(octet).isascii() and text_spelling(f"{chr(octet)}:") == "full" for octet in range(256)]
+)
+
+
+def _may_have_namespace(cells: Cells) -> Mask:
+    """Say which cells hold a colon, or may hold one further on; not those with a blank well before it."""
+    first = cells.near[:2]
+    sentences = _hold(first, " ") & ~_hold(first, ":")
+    return (_hold(cells.near, ":") | (cells.lengths > LONG)) & ~sentences
+
+
+def _hold(near: Words, character: str) -> Mask:
+    # After Mycroft: a borrow reaches the high bit of some byte only where one of them is zero.
+    zeroed = near ^ np.uint64(int.from_bytes(character.encode() * WORD))
+    held: Mask = (((zeroed - _LOWS) & ~zeroed & _HIGHS) != 0).any(axis=0)
+    return held
+
+
+_LOWS, _HIGHS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)

@@ -54,6 +54,8 @@ FACTS: dict[str, list[dict[str, Any]]] = {
         {"spelling": "tagged", "categories": ("a", "~:crm:a", "~f1")},
         {"categories": ("a", "b", "~:crm:a")},
         {"spelling": "full"},
+        {"spelling": "mixed"},
+        {"spelling": "mixed", "categories": ("a", "crm:")},
     ],
 }
 

@@ -76,6 +76,30 @@ def test_an_identifier_is_written_as_the_column_writes_them(spelling: str, text:
     assert one("string", "~:crm:100", spelling=spelling) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "categories", "text"),
+    [
+        ("~:crm:7", ("crm:7", "unknown"), "crm:7"),
+        ("~:crm:7", ("7", "crm:8"), "7"),
+        ("~:7", None, "7"),
+        ("crm:7", None, "crm:7"),
+        ("~rhttp://x", None, "http://x"),
+    ],
+)
+def test_an_identifier_in_a_mixed_column_is_the_one_spelling_that_training_saw(
+    value: str, categories: tuple[str, ...] | None, text: str
+) -> None:
+    assert one("string", value, spelling="mixed", categories=categories) == text
+
+
+@pytest.mark.parametrize("categories", [None, (), ("unknown",), ("7", "crm:7")])
+def test_an_identifier_in_a_mixed_column_is_an_error_where_its_spelling_cannot_be_known(
+    categories: tuple[str, ...] | None,
+) -> None:
+    told = refused("string", "~:crm:7", spelling="mixed", categories=categories)
+    assert "with and without namespace" in told
+
+
 @pytest.mark.statement("azureml-11", "P2")
 @pytest.mark.parametrize(
     ("kind", "value"),

@@ -129,6 +129,30 @@ def test_the_feature_of_the_json_is_the_feature_of_the_cell(
         assert encoder.encode({"_id": "1"}).row == [None]
 
 
+IDENTIFIED = [(kind, spelling) for kind, spelling in SPELLINGS if kind in ("identifier", "URI", "decimal")]
+
+
+@pytest.mark.statement("sesam-43")
+@pytest.mark.parametrize(("kind", "spelling"), IDENTIFIED, ids=str)
+@given(data=st.data())
+def test_odd_cells_in_a_column_make_errors_and_never_another_feature(
+    kind: str, spelling: str, data: st.DataObject
+) -> None:
+    column = data.draw(st.lists(KINDS[kind], min_size=1, max_size=8))
+    cells = [written.cells[spelling] for written in column]
+    odd = data.draw(st.sampled_from(["unknown", "of old: unknown", "7.7"]))
+    contract = taught_by([*cells, odd])
+    for written, cell in zip(column, cells, strict=True):
+        (taught,) = encode_cells(contract, [cell]).values()
+        try:
+            asked = Encoder(contract).encode({"_id": "1", "crm:x": written.value}).row
+        except DoesNotFit as misfit:
+            assert contract.columns[0].spelling == "mixed"
+            assert "with and without namespace" in str(misfit)
+        else:
+            assert asked == [taught]
+
+
 @given(data=st.data())
 def test_two_values_that_differ_for_training_differ_for_scoring(data: st.DataObject) -> None:
     """The other direction: what the cells tell apart, the features of the JSON tell apart."""

@@ -148,7 +148,7 @@ def columns(kinds: list[ColumnType], *ends: int | None) -> st.SearchStrategy[Col
         name=st.sampled_from(["x", "a b-c", "rdf:type", "crm:x", "(.*)"]),
         type=st.sampled_from(kinds),
         nullable=st.booleans(),
-        spelling=st.sampled_from(["", "tagged", "full", "bare"]),
+        spelling=st.sampled_from(["", "tagged", "full", "bare", "mixed"]),
         categories=st.none() | st.just(("True", "a")),
         minimum=st.sampled_from(ends),
         maximum=st.sampled_from(ends),

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, Category, ColumnFacts, ColumnType
-from contract.values import READERS, seconds
+from contract.values import READERS, seconds, text_spelling
 from training_export.cells import Cells
 from training_export.column_facts import FEW, FEWEST, ColumnScan, few_of
 from training_export.column_series import MOST_BINS, Spread
@@ -437,19 +437,43 @@ def test_text_tells_its_lengths() -> None:
         (["crm:{}"], "full"),
         (["crm:{}", "web:{}"], "full"),
         (["{}x"], "bare"),
-        (["crm:{}", "~:crm:{}"], "bare"),
-        (["crm:{}", "{}x"], "bare"),
+        (["crm:{}", "~:crm:{}"], "tagged"),
+        (["crm:{}", "{}x"], "mixed"),
+        (["ns" * 40 + ":{}", "web:{}"], "full"),
+        (["a long note " * 8 + ": {}", "at 12:{}", "~x:{}"], "bare"),
     ],
 )
-def test_the_spelling_is_that_of_every_cell(patterns: Sequence[str], spelling: str, repeat: int) -> None:
+def test_one_tag_says_that_there_are_tags_and_one_namespace_among_others_is_a_mix(
+    patterns: Sequence[str], spelling: str, repeat: int
+) -> None:
     cells = [pattern.format(n) for n in range(2 * repeat) for pattern in patterns]
     assert facts(cells).spelling == spelling
-    assert facts([*cells, "plain"]).spelling == "bare"
+    for odd, told in [("plain", {"full": "mixed"}), ("crm:odd", {"bare": "mixed"}), ("~rodd:", {})]:
+        expected = "tagged" if odd[0] == "~" else told.get(spelling, spelling)
+        assert facts([*cells, odd]).spelling == facts([odd, *cells]).spelling == expected
 
 
-def test_spellings_that_change_between_batches_are_no_spelling() -> None:
-    tagged, full = [[f"{tag}crm:{n}" for n in range(2 * FEW)] for tag in ("~:", "")]
-    assert facts([*tagged, *full]).spelling == facts([*full, *tagged]).spelling == "bare"
+@pytest.mark.parametrize(
+    ("odd", "spelling"), [("unknown", "bare"), ("crm:odd", "mixed"), ("~:crm:odd", "tagged")]
+)
+def test_the_spelling_of_what_is_text_only_after_many_numbers(odd: str, spelling: str) -> None:
+    numbers = [str(n) for n in range(2 * FEW)]
+    assert facts([*numbers, odd]).spelling == facts([*numbers, "text", *numbers, odd]).spelling == spelling
+    assert facts([odd, *numbers]).spelling == spelling
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("~:ftab_.- é"), min_size=1, max_size=12)
+        | st.sampled_from(["crm:7", "~:7", "n" * 70 + ":", "n" * 63 + ":", "é" * 40 + ":", "n n:" * 20]),
+        min_size=1,
+    ),
+    st.integers(1, 5),
+)
+def test_the_spelling_is_what_the_cells_say_one_by_one(cells: list[str], batch: int) -> None:
+    seen = set(map(text_spelling, cells))
+    told = "tagged" if "tagged" in seen else "mixed" if len(seen) > 1 else seen.pop()
+    assert facts(cells, batch=batch, few=3).spelling == facts(cells).spelling == told
 
 
 def test_booleans_tell_which_spelling_they_have() -> None:
