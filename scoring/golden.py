@@ -19,12 +19,14 @@ import msgspec
 
 from contract.documents import Golden, decode, encode
 from contract.features import DoesNotFit, Encoder, Row
-from contract.wire import nests_within
+from contract.wire import bare_name, nests_within
 from errors import Conflict, EntitiesDoNotFit, Failure, InvalidRequest, NoContract, NotFound, TooLarge
 from scoring.batch import Model, Scores
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
+from scoring.dialects import AnswerUnusable, Results
 from scoring.rows import RowRefused
+from scoring.scores import scores_of
 from storage import Container, golden_blob
 
 MOST_ROWS = 200
@@ -90,6 +92,13 @@ def stored(model: Model, version: str, container: Container) -> Golden | None:
         raise Conflict(
             f"{golden_blob(model.name, version)} is damaged: store the golden rows again."
         ) from None
+
+
+def as_posted(entity: Mapping[str, Any], choices: Mapping[str, str]) -> Mapping[str, Any]:
+    """Let a CSV row's cells stand for the properties that `map` chooses, where the row lacks them."""
+    there = {*entity, *map(bare_name, entity)}
+    lacking = {name: chosen for name, chosen in choices.items() if chosen not in there}
+    return {**entity, **{chosen: entity[name] for name, chosen in lacking.items() if name in entity}}
 
 
 def candidate_of(model: Model, version: str, contracts: Contracts) -> Adopted:
@@ -175,7 +184,10 @@ def _exchanged(row: Row, pair: tuple[int, int]) -> Row:
 
 
 def differences(golden: Golden, answers: Sequence[Scores | RowRefused], model: Model) -> Iterator[Difference]:
-    """Compare what the endpoint answers with the trained model's own predictions, row by row."""
+    """Compare what the endpoint answers with the trained model's own predictions, row by row.
+
+    Texts of either are those that an entity gets: rewritten where a node would misread them.
+    """
     slack = 0.5 * 10.0**-model.settings.decimals if model.settings.decimals >= 0 else 0.0
     for row, (entity, trained, answer) in enumerate(
         zip(golden.entities, golden.scores, answers, strict=True)
@@ -184,35 +196,51 @@ def differences(golden: Golden, answers: Sequence[Scores | RowRefused], model: M
         if isinstance(answer, RowRefused):
             yield Difference(row, id_, (), "refused by the endpoint")
             continue
-        wrong = dict(_differing(trained, answer, model.prefix, TOLERANCE + slack))
+        try:
+            expected = _as_answered(trained, model.prefix)
+            wrong = dict(_differing(expected, answer, model.prefix, TOLERANCE + slack))
+        except AnswerUnusable as unusable:
+            yield Difference(row, id_, (), f"its stored scores cannot be compared: {unusable}")
+            continue
         if wrong:
             told = ", ".join(f"{name} {how}" for name, how in wrong.items())
             yield Difference(row, id_, tuple(wrong), told)
 
 
-def _differing(
-    trained: Mapping[str, Any], answer: Scores, prefix: str, slack: float
-) -> Iterator[tuple[str, str]]:
+def _as_answered(trained: Mapping[str, Any], prefix: str) -> Scores:
+    results = Results(tuple(trained), [tuple(trained.values())])
+    names, (values,) = scores_of(results, (), [()], prefix=prefix, taken=())
+    return dict(zip(names, values, strict=True))
+
+
+def _differing(trained: Scores, answer: Scores, prefix: str, slack: float) -> Iterator[tuple[str, str]]:
     for name, value in trained.items():
-        name_ = name.replace(" ", "-")
-        if prefix + name_ not in answer:
+        told = name.removeprefix(prefix)
+        if name not in answer:
             has = ", ".join(sorted(known.removeprefix(prefix) for known in answer))
-            yield name_, f"is not answered (the answer has {has})"
-        elif how := _difference(value, answer[prefix + name_], slack):
-            yield name_, how
+            yield told, f"is not answered (the answer has {has})"
+        elif how := _difference(value, answer[name], slack):
+            yield told, how
 
 
 def _difference(trained: object, answered: object, slack: float) -> str:
     """Say how two scores differ; empty where they are the same."""
     if _same(trained, answered, slack):
         return ""
-    size = abs(trained - answered) if _is_number(trained) and _is_number(answered) else None
-    return "differs" if size is None else f"differs by {size:.6g}"
+    if not (_is_number(trained) and _is_number(answered)):
+        return "differs"
+    try:
+        return f"differs by {abs(trained - answered):.6g}"
+    except OverflowError:
+        return "differs by more than a double holds"
 
 
 def _same(trained: object, answered: object, slack: float) -> bool:
     if _is_number(trained) and _is_number(answered):
-        return math.isclose(trained, answered, rel_tol=TOLERANCE, abs_tol=slack)
+        try:
+            return math.isclose(trained, answered, rel_tol=TOLERANCE, abs_tol=slack)
+        except OverflowError:  # of a whole number beyond all doubles
+            return trained == answered
     if isinstance(trained, list) and isinstance(answered, list):
         return len(trained) == len(answered) and all(
             _same(*pair, slack) for pair in zip(trained, answered, strict=True)
@@ -253,7 +281,7 @@ def _encoded(model: Model, encoder: Encoder, golden: Golden) -> list[Row]:
     rows: list[Row] = []
     for index, entity in enumerate(golden.entities):
         try:
-            rows.append(encoder.encode(entity).row)
+            rows.append(encoder.encode(as_posted(entity, model.settings.map)).row)
         except DoesNotFit as misfit:
             raise EntitiesDoNotFit(
                 f"Golden row {index} does not fit the contract of {golden.version} as {model.name} is set: "

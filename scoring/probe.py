@@ -84,7 +84,8 @@ def _ask(model: Model, container: Container) -> str:
         return f"{rows} golden rows of {adopted.version} are answered as trained"
     encoder = model.encoder(adopted)
     try:
-        row = encoder.encode(sample(adopted.contract, encoder.columns)).row
+        made_up = sample(adopted.contract, encoder.columns)
+        row = encoder.encode(golden.as_posted(made_up, model.settings.map)).row
     except DoesNotFit as misfit:
         raise Conflict(
             f"No row can be made up from the contract ({misfit}): store golden rows, {store}."

@@ -16,8 +16,10 @@ from scoring.adoption import adopt
 from scoring.batch import Model, Scores
 from scoring.contracts import Contracts
 from scoring.deadline import Deadline
+from scoring.dialects import Results
 from scoring.models import encoder_of
 from scoring.rows import RowRefused
+from scoring.scores import scores_of
 from settings import LimitSettings, ModelSettings
 from storage import adoption_blob, contract_blob, golden_blob, manifest_blob
 from tests.fakes import MemoryContainer
@@ -270,6 +272,64 @@ def test_a_row_made_up_from_a_contract_fits_it() -> None:
     encoded = Encoder(contract).encode(probe.sample(contract, contract.features))
     assert encoded.outside == ()
     assert encoded.row[0] == "Bergen"
+
+
+MAPPED = {"Complaints": "crm:Complaints", "Tenure": "MonthsWithUs"}
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        {"_id": "a", "Complaints": "1", "Tenure": "84"},
+        {"_id": "a", "crm:Complaints": 1, "erp:Complaints": 5, "erp:MonthsWithUs": 84},
+        {"_id": "a", "crm:Complaints": 1, "Complaints": 5, "MonthsWithUs": 84, "Tenure": 2},
+        {"_id": "a", "crm:Complaints": 1, "crm:MonthsWithUs": 84, "Tenure": 2},
+    ],
+    ids=str,
+)
+def test_with_a_map_the_cells_of_a_csv_row_and_the_entity_as_posted_are_the_same_row(
+    entity: dict[str, Any],
+) -> None:
+    world = World(map=MAPPED)
+    world.keep(entities=[entity], scores=PREDICTIONS[:1])
+    assert world.adopt() == VERSION
+    assert world.sent == [[1, 84]]
+
+
+def test_with_a_map_a_row_can_be_made_up_from_the_contract_all_the_same() -> None:
+    world = World(map=MAPPED)
+    world.adopt()
+    assert [ok for ok, _ in told(world).values()] == [True, True, True]
+    assert world.sent == [[0, None]]
+
+
+def test_a_label_and_a_name_that_a_node_would_misread_are_compared_as_an_entity_gets_them() -> None:
+    def tiers(row: Row) -> Scores:
+        label = "~tier2" if row[0] == 5 else "~tier1"
+        names, (values,) = scores_of(
+            Results(("~label", "by tier"), [(label, {label: [label]})]), (), [row], prefix="churn:"
+        )
+        return dict(zip(names, values, strict=True))
+
+    world = World(tiers)
+    world.keep(scores=[{"~label": "~tier1", "by tier": {"~tier1": ["~tier1"]}}] * 3)
+    assert "1 of 3 golden rows" in world.refused().detail
+    assert "row 1 (b): -~label differs, by-tier differs" in world.refused().detail
+    world.keep(entities=ENTITIES[:1], scores=[{"~label": "~tier1", "by-tier": {" ~tier1": [" ~tier1"]}}])
+    assert world.adopt() == VERSION
+
+
+def test_whole_numbers_beyond_all_doubles_are_compared_digit_by_digit() -> None:
+    world = World(lambda row: {"churn:p": 10**400 if row[0] == 1 else 0.5})
+    world.keep(scores=[{"p": 10**400}] * 3)
+    assert "2 of 3 golden rows" in world.refused().detail
+    assert "row 1 (b): p differs by more than a double holds" in world.refused().detail
+
+
+def test_stored_scores_that_fall_on_one_name_cannot_be_compared() -> None:
+    world = World()
+    world.keep(scores=[{"a b": 1, "a-b": 1}] * 3)
+    assert "its stored scores cannot be compared: two of" in world.refused().detail
 
 
 def test_an_endpoint_that_does_not_speak_the_dialect_is_told_from_one_that_is_not_there() -> None:
