@@ -13,6 +13,8 @@ from contract.contract import Column
 from contract.values import INT64, LARGEST_EXACT, Value
 from contract.wire import Identifier, Moment, Scalar, Tagged, decode
 
+RARE = "a category that training hardly or never saw"
+
 type Reader = Callable[[object], Value | None]
 
 WANTED = {
@@ -47,7 +49,7 @@ def outside_of(column: Column) -> Callable[[Value], str | None] | None:
         return None
     if column.categories is not None:
         categories = frozenset(column.categories)
-        return lambda value: None if value in categories else "a category the model has not seen"
+        return lambda value: None if value in categories else RARE
     low, high = column.minimum, column.maximum
     if low is None or high is None:
         return None
@@ -199,9 +201,9 @@ def _plain(value: Scalar) -> Value | None:
         if not _is_whole(value):
             _refuse_infinite(float(value))
             return float(value)
-        if int(value) not in INT64:
-            raise Unfit("a whole number of more digits than a model takes")
-        return int(value)
+        value = int(value)
+    if isinstance(value, int) and value not in INT64:
+        raise Unfit("a whole number of more digits than a model takes")
     if isinstance(value, float):
         _refuse_infinite(value)
     if isinstance(value, Identifier):

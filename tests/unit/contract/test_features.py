@@ -361,10 +361,18 @@ def test_any_json_value_is_encoded_or_refused_and_nothing_else(value: object) ->
 
 
 @pytest.mark.fault(8)
-@pytest.mark.parametrize("value", [float("inf"), "~f1e400", "~f123456789012345678901234567890", "~f1e999999"])
+@pytest.mark.parametrize(
+    "value", [float("inf"), "~f1e400", f"~f{2**63}", 2**63, -(2**63) - 1, 2**70, "~f1e999999"]
+)
 def test_without_a_contract_a_number_that_would_lose_digits_is_refused(value: object) -> None:
     with pytest.raises(DoesNotFit):
         Encoder(None, features=("x",)).encode({"_id": "1", "x": value})
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), f"~f{2**63 - 1}", True])
+def test_without_a_contract_a_number_within_64_bits_goes_out_with_all_its_digits(value: object) -> None:
+    (sent,) = Encoder(None, features=("x",)).encode({"_id": "1", "x": value}).row
+    assert sent is value or sent == 2**63 - 1
 
 
 def test_a_double_that_is_no_exact_integer_is_no_integer() -> None:

@@ -129,6 +129,13 @@ def test_the_feature_of_the_json_is_the_feature_of_the_cell(
         assert encoder.encode({"_id": "1"}).row == [None]
 
 
+def test_a_category_that_training_saw_a_few_times_is_not_told_as_one_that_it_never_saw() -> None:
+    encoder = Encoder(taught_by(["Oslo"] * 100 + ["Bergen"] * 4))
+    assert encoder.encode({"_id": "1", "x": "Oslo"}).outside == ()
+    (told,) = encoder.encode({"_id": "1", "x": "Bergen"}).outside
+    assert told.reason == "a category that training hardly or never saw"
+
+
 IDENTIFIED = [(kind, spelling) for kind, spelling in SPELLINGS if kind in ("identifier", "URI", "decimal")]
 
 
