@@ -23,9 +23,9 @@ from errors import Failure, ServiceDown, Silence, Throttled
 from scoring.cases import SILENT, Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
-from scoring.dialects.answers import redacted
 from scoring.evidence import Evidence
 from scoring.lanes import Lanes
+from scoring.redaction import redacted
 from scoring.retries import Allowance, Call, Parcel, ReportedInside, Sender, Sent
 from scoring.verdicts import LONGEST_WAIT_S, Verdict
 from settings import ModelSettings

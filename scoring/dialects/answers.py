@@ -24,13 +24,12 @@ from operator import itemgetter
 
 import msgspec
 
-from scoring.dialects.protocol import AnswerUnusable, ErrorInside, Options, Results, Row, SentColumn
+from scoring.dialects.protocol import AnswerUnusable, ErrorInside, Options, Results
 from scoring.dialects.table import is_table, read_table
 
 PREDICTION = "prediction"
 ENVELOPES = ("Results", "predictions", "result")
 MOST_NAMES_SHOWN = 10
-LONGEST_TEXT_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +101,10 @@ def refuse_error(answer: object, row_count: int) -> None:
         raise ErrorInside(_text_of(error))
 
 
-def redacted(text: str, columns: Sequence[SentColumn], rows: Sequence[Row]) -> str:
-    """Make a service's own error text fit to show: what it says, without any value that was sent.
-
-    Quoted passages stay only where they name a column, digits become #, every text that was sent is blotted
-    out, and so is everything after the first line, where stack traces begin (statements 25 and 42).
-    """
-    names = {column.name for column in columns}
-    line = text.strip().partition("\n")[0][: 4 * LONGEST_TEXT_SHOWN]
-    sent = {cell for row in rows for cell in row if isinstance(cell, str) and len(cell) > 1 and cell in line}
-    for cell in sorted(sent - names, key=len, reverse=True):
-        line = line.replace(cell, "…")
-    line = _QUOTED.sub(lambda match: match[0] if match[2] in names else f"{match[1]}…{match[1]}", line)
-    line = re.sub(r"[0-9]+(\.[0-9]+)?", "#", line)
-    return "".join(c if c.isprintable() else " " for c in line)[:LONGEST_TEXT_SHOWN].strip()
-
-
 def shown(names: Sequence[str]) -> str:
     """List the names of an answer's columns or outputs for a message, bounded."""
     listed = ", ".join(re.sub(r"[^ -~À-ɏ]", "?", name)[:60] for name in names[:MOST_NAMES_SHOWN])
     return f"{listed}, …" if len(names) > MOST_NAMES_SHOWN else listed
-
-
-_QUOTED = re.compile(r"(['\"`])(.*?)\1")
 
 
 def _text_of(error: object) -> str:

@@ -43,7 +43,7 @@ class AnswerUnusable(ValueError):
 class ErrorInside(AnswerUnusable):
     """A 200 answer that is an error report (statement 21): a row may be to blame, as with a 424/500.
 
-    `text` is the service's own and may quote data: `answers.redacted` makes it fit to show.
+    `text` is the service's own and may quote data: `redaction.redacted` makes it fit to show.
     """
 
     def __init__(self, text: str) -> None:

@@ -21,8 +21,9 @@ from contract.values import READERS
 from contract.wire import Identifier, Moment, Tagged
 from errors import DataRefused, InvalidRequest, TooLarge
 from scoring.dialects import AnswerUnusable, Dialect, ErrorInside, Options, Row, SentColumn, dialect_of
-from scoring.dialects.answers import decode_answer, redacted
+from scoring.dialects.answers import decode_answer
 from scoring.entities import Batch, with_properties, without, write_batch
+from scoring.redaction import redacted
 from scoring.scores import scores_of
 from scoring.shapes import Shape
 from scoring.verdicts import Reply, judge, wait_s

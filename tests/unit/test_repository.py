@@ -29,6 +29,7 @@ PURE = (
     "scoring.dialects",
     "scoring.entities",
     "scoring.evidence",
+    "scoring.redaction",
     "scoring.scores",
     "scoring.verdicts",
     "training_export.csv_scan",

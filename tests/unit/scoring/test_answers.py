@@ -14,11 +14,9 @@ from scoring.dialects import (
     ErrorInside,
     Options,
     Results,
-    Row,
-    SentColumn,
     dialect_of,
 )
-from scoring.dialects.answers import ENVELOPES, decode_answer, redacted, results_of
+from scoring.dialects.answers import ENVELOPES, decode_answer, results_of
 
 DIALECTS = get_args(settings.Dialect)
 PROBABILITIES = [[0.03, 0.97], [0.6, 0.4]]
@@ -320,16 +318,6 @@ class TestDecoding:
     def test_a_script_that_returned_nothing_is_reported(self, body: bytes) -> None:
         with pytest.raises(AnswerUnusable, match="returned nothing"):
             read(body)
-
-
-@pytest.mark.statement("azureml-25", "azureml-42")
-def test_a_service_s_own_error_text_is_shown_without_any_value_that_was_sent() -> None:
-    columns = [SentColumn("Age"), SentColumn("City")]
-    rows: list[Row] = [[30, "Bodø"], [41, "a"]]
-    text = "City 'Bodø' near Bodø: could not convert 'x y' in column 'Age' at 41.5: Bodø\nTraceback: secret"
-    assert redacted(text, columns, rows) == ("City '…' near …: could not convert '…' in column 'Age' at #: …")
-    assert len(redacted("x" * 10_000, columns, rows)) == 300
-    assert redacted("a\x00b\x1b[31m", columns, rows) == "a b [#m"
 
 
 TABLE_PARTS = ("Values", "ColumnNames", "ColumnTypes")
