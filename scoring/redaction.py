@@ -1,8 +1,8 @@
 """A web service's own error text → what of it may be shown: nothing that was sent. Pure.
 
-Services quote what they choke on, plainly, or as Python's repr or JSON writes it (`Bod\\u00f8`, `it\\'s`, a
-line break as `\\n`). So text and cells are compared in one form, `_plain`, that no such writing changes, and a
-cell of several lines line by line, as the text shows one line only.
+Services quote what they choke on, plainly, or as Python's repr or JSON writes it (`Bod\\u00f8`, `it\\'s`,
+a line break as `\\n`). So text and cells are compared in one form that no such writing changes, `_plain`, and
+a cell of several lines line by line, as the text shows one line only.
 
 Every occurrence is marked before any is blotted out: cells overlap, and one that goes first would leave the
 rest of another.

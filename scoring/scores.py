@@ -4,8 +4,7 @@ Names: the prefix, and the answer's column name with `-` for every blank (`churn
 or a list per row is `prediction`; `outputs` names its positions. From named columns `outputs` chooses.
 
 A column named like a feature that was sent is an echo. It is returned only where `outputs` names it, and
-its texts and integers must be those that were sent: others mean that rows were reordered or changed. Dates
-and doubles may come back in another spelling and are not compared, but for dates in milliseconds.
+must not show that rows were reordered or changed (echoes.py).
 
 Values keep their type and all their digits, lists and dicts included. What a Sesam node cannot read as what
 it is (facts/sesam.md §7, statements 19 and 20) is rewritten by rule, as one label must not stop a hub:
@@ -17,18 +16,15 @@ it is (facts/sesam.md §7, statements 19 and 20) is rewritten by rule, as one la
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from contract import numerals, values
 from contract.contract import is_reserved
-from contract.values import Value
 from scoring.dialects import AnswerUnusable, Results, Row, SentColumn
 from scoring.dialects.answers import PREDICTION, shown
+from scoring.echoes import Column, refuse_reordered
 
 MARK = "error"
 MOST_DEPTH = 32
-
-type Column = Sequence[object]
 
 
 def scores_of(
@@ -61,7 +57,7 @@ def scores_of(
     if echoes := table.keys() & sent.keys():
         columns_sent = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
         for at in (sent[name] for name in echoes):
-            _refuse_reordered(columns[at], columns_sent[at], table[columns[at].name])
+            refuse_reordered(columns[at], columns_sent[at], table[columns[at].name])
     chosen = _chosen(table, sent, outputs)
     names = _property_names(tuple(chosen), prefix, taken)
     cleaned = [_cleaned(column, decimals) for column in chosen.values()]
@@ -117,92 +113,6 @@ def _property_names(names: Sequence[str], prefix: str, taken: Collection[str]) -
     return properties
 
 
-def _refuse_reordered(column: SentColumn, sent: tuple[Value | None, ...], echoed: Column) -> None:
-    """Compare an echoed column with what was sent, where its kind allows it.
-
-    A column with any value of another kind is no echo but something derived (a category's code, a scaled
-    number), and tells nothing. Rows that were sent null tell nothing either: services fill them.
-    """
-    if column.type in ("number", "boolean") or sent == echoed:
-        return
-    if column.type == "integer" and _as_texts(sent) == list(echoed):
-        return
-    told = [(s, e) for s, e in zip(sent, echoed, strict=True) if s is not None]
-    same = _comparison(column, told)
-    if same is None:
-        return
-    verdicts = [False if e is None or e == "" else same(s, e) for s, e in told]
-    if None in verdicts or all(verdicts):
-        return
-    raise AnswerUnusable(
-        f"column {column.name} comes back with other values than were sent in {verdicts.count(False)} of "
-        f"{len(sent)} rows: the service reorders or changes rows"
-    )
-
-
-def _as_texts(sent: Column) -> Sequence[object]:
-    if set(map(type, sent)) == {int}:
-        return numerals.written(sent)  # type: ignore[arg-type]  # just seen: whole numbers
-    return list(map(str, sent))
-
-
-def _comparison(
-    column: SentColumn, told: Iterable[tuple[Value, object]]
-) -> Callable[[Value, object], bool | None] | None:
-    """Choose how a column's values are compared: True same, False another, None not of its kind."""
-    match column.type:
-        case "string":
-            return _same_text
-        case "integer":
-            return _same_integer
-        case "date" | "datetime":
-            return _same_moment
-    kinds = {type(value) for value, _ in told}
-    if kinds == {int}:
-        return _same_integer
-    if kinds != {str} or any(values.day(str(s)) or values.moment(str(s)) for s, _ in told):
-        return None
-    return _same_text
-
-
-def _same_text(sent: Value, echoed: object) -> bool | None:
-    if isinstance(echoed, str):
-        return echoed == sent
-    # A service may read the text 0150 as the number 150.
-    if isinstance(echoed, bool) or not isinstance(echoed, int | float) or not _DIGITS.fullmatch(str(sent)):
-        return None
-    return float(str(sent)) == echoed
-
-
-def _same_integer(sent: Value, echoed: object) -> bool | None:
-    if isinstance(echoed, str):
-        if not _DIGITS.fullmatch(echoed):
-            return None
-        echoed = float(echoed) if "." in echoed else int(echoed)
-    if isinstance(echoed, int) and not isinstance(echoed, bool):
-        return echoed == sent
-    if isinstance(echoed, float) and echoed.is_integer():
-        return echoed == _double(int(sent))
-    return None
-
-
-def _same_moment(sent: Value, echoed: object) -> bool | None:
-    if not isinstance(echoed, int) or isinstance(echoed, bool):
-        return None
-    try:
-        return abs(values.seconds(str(sent)) * 1000 - echoed) < 1
-    except ValueError:
-        return None  # a constant of the settings may be any text
-
-
-def _double(whole: int) -> float:
-    try:
-        return float(whole)
-    except OverflowError:
-        return math.inf if whole > 0 else -math.inf
-
-
-_DIGITS = re.compile(r"-?[0-9]{1,400}(\.0+)?", re.ASCII)
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
 
 

@@ -28,6 +28,7 @@ PURE = (
     "scoring.cases",
     "scoring.dialects",
     "scoring.entities",
+    "scoring.echoes",
     "scoring.evidence",
     "scoring.redaction",
     "scoring.scores",

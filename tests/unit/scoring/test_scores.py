@@ -1,12 +1,15 @@
 """Which properties an entity gets from an answer: names, echoes, and nothing that a node would misread."""
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.facts import ColumnType
+from contract.values import Value
 from local.node.reader import read
 from scoring.dialects import AnswerUnusable, Results, Row, SentColumn
 from scoring.dialects.answers import PREDICTION
@@ -30,6 +33,16 @@ def scored(
 
 def bare(*values: object, **rules: object) -> list[dict[str, object]]:
     return scored((PREDICTION,), *((value,) for value in values), **rules)  # type: ignore[arg-type]  # by name
+
+
+def column(kind: ColumnType | None, sent: Sequence[Value | None], echoed: Sequence[object]) -> str | None:
+    """Say why an echoed column is refused; None where it is not."""
+    columns = (SentColumn("x", kind),)
+    try:
+        scored(("x", "p"), *((e, 1) for e in echoed), columns=columns, sent=[[s] for s in sent])
+    except AnswerUnusable as refused:
+        return str(refused)
+    return None
 
 
 class TestNames:
@@ -150,10 +163,117 @@ class TestEchoes:
     ) -> None:
         assert scored((name, "p"), (first, 1), (second, 2)) == [{"churn:p": 1}, {"churn:p": 2}]
 
-    def test_doubles_and_booleans_are_not_compared(self) -> None:
-        columns = (SentColumn("x", "number"), SentColumn("y", "boolean"))
-        answered = scored(("x", "y", "p"), ("9", 1, 5), columns=columns, sent=[[0.1, False]])
-        assert answered == [{"churn:p": 5}]
+    @pytest.mark.statement("azureml-22")
+    @pytest.mark.fault(16)
+    @pytest.mark.parametrize("echo", ["{}", "{}T00:00:00.000", "{} 00:00:00+00:00"])
+    @pytest.mark.parametrize("kind", ["date", None])
+    def test_a_forecaster_that_sorts_its_rows_is_caught_by_its_dates(
+        self, kind: ColumnType | None, echo: str
+    ) -> None:
+        sent = ["2020-01-03", "2020-01-01", "2020-01-02"]
+        assert column(kind, sent, list(map(echo.format, sent))) is None
+        assert "in 3 of 3 rows" in str(column(kind, sent, list(map(echo.format, sorted(sent)))))
+
+    @pytest.mark.parametrize(
+        ("sent", "echoed", "differs"),
+        [
+            ("2020-02-29T12:00:00.5Z", "2020-02-29T12:00:00.500000", False),
+            ("2020-02-29T12:00:00.5Z", "2020-02-29 12:00:00", False),
+            ("2020-02-29T12:00:00.5Z", "2020-02-29T13:00:00.5+01:00", False),
+            ("2020-02-29T12:00:00Z", "2020-02-29", False),
+            ("2020-02-29T12:00:00Z", "2020-02-29T12:00:01Z", True),
+            ("2020-02-29T12:00:00Z", "2020-02-29T12:00:00.002Z", True),
+            # Without a zone it may be another clock.
+            ("2020-02-29T12:00:00Z", "2020-02-29T13:00:00", False),
+            ("2020-02-29T12:00:00", "2020-02-29T13:00:00", True),
+            ("2020-02-29T12:00:00", "2020-02-29T13:00:00Z", False),
+            ("2020-02-29T12:00:00Z", "29 February", False),
+            ("2020-02-29T12:00:00Z", 7.5, False),
+            ("2020-02-29T12:00:00Z", True, False),
+        ],
+    )
+    def test_a_moment_is_compared_however_it_is_written(
+        self, sent: str, echoed: object, differs: bool
+    ) -> None:
+        assert bool(column("datetime", [sent], [echoed])) is differs
+
+    def test_moments_of_another_clock_tell_their_order(self) -> None:
+        sent = [f"2020-01-01T{hour:02}:00:00Z" for hour in (3, 1, 2)]
+        local = [f"2020-01-01T{hour:02}:00:00" for hour in (4, 2, 3)]
+        assert column("datetime", sent, local) is None
+        assert column("datetime", sent, sorted(each.removesuffix("Z") for each in sent))
+
+    @pytest.mark.statement("azureml-22")
+    @pytest.mark.fault(16)
+    @pytest.mark.parametrize(
+        ("kind", "sent", "echoed"),
+        [
+            ("number", [3.5, 1.5], [1.5, 3.5]),
+            ("number", [3.5, 1.5], ["1.5", "3.5"]),
+            ("number", [3.5, 0.1], [0.10000000149011612, 3.5]),
+            ("number", [3.5, None, 1.5], [1.5, 3.5, None]),
+            ("number", [3.5, None, 1.5], [1.5, 0.0, 3.5]),
+            ("boolean", [True, False], [False, True]),
+            ("boolean", [True, False], ["False", "True"]),
+            (None, [3.5, 1], [1, 3.5]),
+            (None, [True, False], [False, True]),
+            # One odd value hides no other row.
+            ("string", ["c", "b", "a"], [5, "c", "b"]),
+            ("string", ["c", "b", "a"], [5, "c", ""]),
+            ("integer", [3, 2, 1], ["n/a", 3, 2]),
+            ("date", ["2020-01-03", "2020-01-01", "2020-01-02"], ["x", "2020-01-03", "2020-01-01"]),
+            (None, ["2020-01-01", "b", "a"], [7.5, "2020-01-01", "b"]),
+        ],
+        ids=repr,
+    )
+    def test_values_that_come_back_in_other_rows_mean_reordered_rows(
+        self, kind: ColumnType | None, sent: list[Value | None], echoed: list[object]
+    ) -> None:
+        assert "reorders" in str(column(kind, sent, echoed))
+
+    @pytest.mark.parametrize(
+        ("kind", "sent", "echoed"),
+        [
+            ("number", [3.5, 1.5, 2.5], [1.0, 0.0, 0.5]),
+            ("number", [3.5, 1.4], [4.0, 1.0]),
+            ("number", [3.5, None, 1.5], [3.5, 2.5, 1.5]),
+            ("number", [3.5, 0.1, 1e300], [3.5, 0.10000000149011612, 1e300]),
+            ("number", [1.0, 2.0, 3.0], [None, 1.0, 2.0]),
+            ("number", [1.0, 2.0, 3.0], [2.0, 2.0, 3.0]),
+            ("boolean", [True, False], [0, 1]),
+            ("boolean", [True, False], [False, False]),
+            ("integer", [5, 1, 0], [1.0, 0.2, 0.0]),
+            ("integer", [7, 12, 40], ["5", "10", "30+"]),
+            ("string", ["2", "1", "x"], [0, 1, 2]),
+            ("string", ["Oslo", "7", "Bergen"], ["Oslo", 7, 3]),
+            (None, ["2020-01-01", "b"], ["1/1/2020", "b"]),
+            (None, ["2020-01-01", 3], [4, 5]),
+        ],
+        ids=repr,
+    )
+    def test_what_a_service_rounds_scales_fills_or_recodes_is_no_reordering(
+        self, kind: ColumnType | None, sent: list[Value | None], echoed: list[object]
+    ) -> None:
+        assert column(kind, sent, echoed) is None
+
+    @pytest.mark.parametrize(
+        ("kind", "sent", "echoed"),
+        [
+            ("string", "", None),
+            ("integer", "", None),
+            ("integer", "", 0.0),
+            ("integer", "any", 1.0),
+            ("integer", "0", 0),
+            ("integer", False, 0),
+            ("string", 0, "0"),
+            (None, "", None),
+        ],
+        ids=repr,
+    )
+    def test_a_constant_for_a_label_that_the_service_demands_is_no_reordering(
+        self, kind: ColumnType | None, sent: Value, echoed: object
+    ) -> None:
+        assert column(kind, [sent, sent], [echoed, echoed]) is None
 
     def test_a_null_that_the_service_filled_is_no_reordering(self) -> None:
         columns = (SentColumn("City", "string"),)

@@ -1,0 +1,208 @@
+"""Columns that a web service gives back as they were sent, and what they betray: rows in another order. Pure.
+
+An echo is compared as its type allows. Rows that were sent null or "" tell nothing: services fill them.
+
+    text, integer    every value must be the one that was sent
+    date, datetime   likewise, as the moment that it is: in milliseconds, or in a text that `values` reads; to
+                     the second where the echo has no fraction, to the day where it has no time. Where one of
+                     the two has a zone and the other none it may be another clock's: only the order counts
+    number, boolean  only the order counts, as services round and scale them: wrong is where all that was sent
+                     comes back, in other rows; a number to the precision of a 32-bit float
+
+A value of another kind (a category's code, a scaled number, a date in words) tells nothing. Beside it only
+the order counts for the column's other values: wrong is where they are values of other rows.
+"""
+
+import math
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from contract import numerals, values
+from contract.values import Value
+from scoring.dialects import AnswerUnusable, SentColumn
+
+type Column = Sequence[object]
+type Pairs = Sequence[tuple[object, object]]
+
+
+class Kind(NamedTuple):
+    """How the values of a column are compared.
+
+    Args:
+        read: a value in the form in which equal values are equal; None: it is of another kind.
+        same: whether an echo is what was sent; None: it does not tell. Without it only the order counts.
+    """
+
+    read: Callable[[object], object]
+    same: Callable[[object, object], bool | None] | None = None
+
+
+def refuse_reordered(column: SentColumn, sent: tuple[Value | None, ...], echoed: Column) -> None:
+    """Compare an echoed column with what was sent.
+
+    Raises:
+        AnswerUnusable: rows were reordered or changed.
+    """
+    if sent == echoed or (column.type == "integer" and _as_texts(sent) == list(echoed)):
+        return
+    pairs = list(zip(sent, echoed, strict=True))
+    told = [pair for pair in pairs if pair[0] is not None and pair[0] != ""]
+    kind = _kind(column, {type(value) for value, _ in told})
+    if kind is None:
+        return
+    if wrong := _changed(kind, told) or _moved(kind, pairs) or _moved(kind, told):
+        raise AnswerUnusable(
+            f"column {column.name} comes back with other values than were sent in {wrong} of {len(sent)} "
+            "rows: the service reorders or changes rows"
+        )
+
+
+def _as_texts(sent: Column) -> Sequence[object]:
+    if set(map(type, sent)) == {int}:
+        return numerals.written(sent)  # type: ignore[arg-type]  # just seen: whole numbers
+    return list(map(str, sent))
+
+
+def _kind(column: SentColumn, sent: set[type]) -> Kind | None:
+    """Choose how a column is compared; without a contract the values say."""
+    if column.type is not None:
+        return _KINDS[column.type]
+    if sent == {str}:
+        return UNTYPED
+    if sent == {int}:
+        return _KINDS["integer"]
+    if sent == {bool}:
+        return _KINDS["boolean"]
+    return _KINDS["number"] if sent <= {int, float} else None
+
+
+def _changed(kind: Kind, told: Pairs) -> int:
+    """Count the rows with another value than was sent, where each tells."""
+    if kind.same is None:
+        return 0
+    verdicts = [False if e is None or e == "" else kind.same(s, e) for s, e in told]
+    if None not in verdicts:
+        return verdicts.count(False)
+    read = [(kind.read(s), kind.read(e) if e != "" else None) for s, e in told]
+    came = [(s, e) for s, e in read if e is not None]
+    were = Counter(s for s, _ in read)
+    return _misplaced(came) if Counter(e for _, e in came) <= were else 0
+
+
+def _moved(kind: Kind, pairs: Pairs) -> int:
+    """Count the rows with another value than was sent, where all that was sent comes back."""
+    read = [(kind.read(s), kind.read(e)) for s, e in pairs]
+    return _misplaced(read) if Counter(s for s, _ in read) == Counter(e for _, e in read) else 0
+
+
+def _misplaced(pairs: Pairs) -> int:
+    return sum(sent != echoed for sent, echoed in pairs)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _same_text(sent: object, echoed: object) -> bool | None:
+    if not isinstance(sent, str):
+        return None  # a constant of the settings may be anything
+    if isinstance(echoed, str):
+        return echoed == sent
+    # A service may read the text 0150 as the number 150.
+    if isinstance(echoed, bool) or not isinstance(echoed, int | float) or not _DIGITS.fullmatch(sent):
+        return None
+    return float(sent) == echoed
+
+
+def _numeric(value: object) -> int | float | None:
+    """Read a number, whole or not: a fraction among whole numbers is none of those that were sent."""
+    if isinstance(value, str):
+        if _DIGITS.fullmatch(value):
+            return float(value) if "." in value else int(value)
+        return values.number(value)
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else value
+
+
+def _same_integer(sent: object, echoed: object) -> bool | None:
+    whole, back = _numeric(sent), _numeric(echoed)
+    if not isinstance(whole, int) or back is None:
+        return None
+    if isinstance(back, int):
+        return back == whole
+    return back == _double(whole) if back.is_integer() else None
+
+
+def _double(whole: int) -> float:
+    try:
+        return float(whole)
+    except OverflowError:
+        return math.inf if whole > 0 else -math.inf
+
+
+def _single(value: object) -> float | None:
+    """Read a number as a 32-bit float, which many models compute with and give back."""
+    number = values.number(value) if isinstance(value, str) else _numeric(value)
+    return None if number is None else array("f", [_double(number) if isinstance(number, int) else number])[0]
+
+
+def _truth(value: object) -> bool | None:
+    # Not 0 and 1: codes of categories may be given in the order in which these came.
+    return values.boolean(value) if isinstance(value, str) else value if isinstance(value, bool) else None
+
+
+def _milliseconds(value: object) -> int | None:
+    if isinstance(value, str):
+        seconds = _seconds(value)
+        return None if seconds is None else round(seconds * 1000)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(text: str) -> float | None:
+    canonical = values.moment(text) or values.day(text)
+    return values.seconds(canonical) if canonical else None
+
+
+def _same_moment(sent: object, echoed: object) -> bool | None:
+    at = _seconds(sent) if isinstance(sent, str) else None
+    if at is None or not isinstance(sent, str):
+        return None  # a constant of the settings may be anything
+    if not isinstance(echoed, str):
+        back = _milliseconds(echoed)
+        return None if back is None else abs(at * 1000 - back) < 1
+    then = _seconds(echoed)
+    if then is None:
+        return None
+    if echoed == sent[:10] or abs(at - then) < (0.001 if "." in echoed else 1):
+        return True
+    return False if bool(_ZONE.search(sent)) == bool(_ZONE.search(echoed)) else None
+
+
+def _text_or_moment(value: object) -> object:
+    if not isinstance(value, str):
+        return None
+    at = _milliseconds(value)
+    return value if at is None else at
+
+
+def _same_text_or_moment(sent: object, echoed: object) -> bool | None:
+    if sent == echoed:
+        return True
+    is_moment = isinstance(sent, str) and _seconds(sent) is not None
+    return _same_moment(sent, echoed) if is_moment else _same_text(sent, echoed)
+
+
+_DIGITS = re.compile(r"-?[0-9]{1,400}(\.0+)?", re.ASCII)
+_ZONE = re.compile(r"(Z|[+-][0-9]{2}:[0-9]{2})$", re.ASCII)
+
+UNTYPED = Kind(_text_or_moment, _same_text_or_moment)
+_KINDS = {
+    "string": Kind(_text, _same_text),
+    "integer": Kind(_numeric, _same_integer),
+    "date": Kind(_milliseconds, _same_moment),
+    "datetime": Kind(_milliseconds, _same_moment),
+    "number": Kind(_single),
+    "boolean": Kind(_truth),
+}
