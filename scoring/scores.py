@@ -66,7 +66,7 @@ def scores_of(
 
 def _positions_named(results: Results, outputs: Sequence[str]) -> Results:
     """Give the positions of bare lists, or a bare value, the names that `outputs` has for them."""
-    if not outputs or results.names != (PREDICTION,) or PREDICTION in outputs:
+    if not outputs or not results.unnamed or PREDICTION in outputs:
         return results
     lists = [value if isinstance(value, list) else [value] for (value,) in results.rows]
     if any(len(values) != len(outputs) for values in lists):

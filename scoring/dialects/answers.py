@@ -4,9 +4,10 @@ The shapes of statement 19 tell themselves apart, so every dialect reads them al
 
     [v, …]                                            column `prediction`, a value per row
     [[v, …], …]                                       column `prediction`, a list per row
-    [{name: v}, …]                                    a column per name
+    [{name: v}, …]                                    a column per name; every object has the same names
     {name: [v, …], …}                                 columns of lists of equal length
-    {"Results" | "predictions" | "result": …}         what is inside
+    {"Results" | "predictions" | "result": …}         what is inside; a list that has lists beside it is a
+                                                      column as they are
     {"Results": {output: …}}                          the output that is asked for, or the only one
     {"value": {"ColumnNames", "ColumnTypes", "Values"}}   classic's table (table.py)
     {"forecast", "prediction_interval", "index"}      columns of lists, the index flattened
@@ -29,6 +30,7 @@ from scoring.dialects.table import is_table, read_table
 
 PREDICTION = "prediction"
 ENVELOPES = ("Results", "predictions", "result")
+ERRORS = ("error", "errors")
 MOST_NAMES_SHOWN = 10
 
 
@@ -92,13 +94,14 @@ def results_of(answer: object, row_count: int, output_name: str = "") -> Results
 
 
 def refuse_error(answer: object, row_count: int) -> None:
-    """Raise for an answer that is an error report: it has `error`, which is no column of results."""
+    """Raise for an answer that is an error report: its `error` or `errors` is no column of results."""
     if not isinstance(answer, dict):
         return
-    error = answer.get("error")
-    is_column = isinstance(error, list) and len(error) == row_count and len(answer) > 1
-    if error and not is_column:
-        raise ErrorInside(_text_of(error))
+    for name in ERRORS:
+        error = answer.get(name)
+        is_column = isinstance(error, list) and len(error) == row_count and len(answer) > 1
+        if error and not is_column:
+            raise ErrorInside(_text_of(error))
 
 
 def shown(names: Sequence[str]) -> str:
@@ -108,7 +111,9 @@ def shown(names: Sequence[str]) -> str:
 
 
 def _text_of(error: object) -> str:
-    """Find the words in an error report: a text, or an object's message or code."""
+    """Find the words in an error report: a text, an object's message or code, or the first of several."""
+    if isinstance(error, list):
+        error = error[0]
     if isinstance(error, dict):
         error = error.get("message") or error.get("code")
     return error if isinstance(error, str) else ""
@@ -151,8 +156,10 @@ def _opened(answer: object, row_count: int, output_name: str) -> object:
     if not isinstance(answer, dict):
         return answer
     for envelope in ENVELOPES:
-        if envelope in answer and not _holds_more_columns(answer, row_count):
+        if envelope in answer:
             inner = answer[envelope]
+            if isinstance(inner, list) and len(columns := _lists(answer)) > 1:
+                return columns
             refuse_error(inner, row_count)
             if envelope == "Results" and isinstance(inner, dict) and not _is_forecast(inner):
                 return _output(inner, output_name)
@@ -160,10 +167,9 @@ def _opened(answer: object, row_count: int, output_name: str) -> object:
     return answer
 
 
-def _holds_more_columns(answer: Mapping[str, object], row_count: int) -> bool:
+def _lists(answer: Mapping[str, object]) -> dict[str, object]:
     # {"predictions": […], "probabilities": […]}: to open `predictions` would lose the other column.
-    columns = [v for k, v in answer.items() if k != "error" or v]
-    return len(columns) > 1 and all(isinstance(v, list) and len(v) == row_count for v in columns)
+    return {name: value for name, value in answer.items() if isinstance(value, list) and value}
 
 
 def _output(outputs: Mapping[str, object], output_name: str) -> object:
@@ -184,34 +190,43 @@ def _output(outputs: Mapping[str, object], output_name: str) -> object:
 def _of_list(items: list[object]) -> Results:
     kinds = set(map(type, items))
     if dict not in kinds:
-        return Results((PREDICTION,), [(item,) for item in items])
+        return Results((PREDICTION,), [(item,) for item in items], unnamed=True)
     if kinds != {dict}:
         raise AnswerUnusable("some results are objects and some are not")
     return _of_objects(items)  # type: ignore[arg-type]  # all are objects, just seen
 
 
 def _of_objects(items: Sequence[dict[str, object]]) -> Results:
-    """Read objects, whose keys need not come in one order; a key that one of them lacks is null there."""
+    """Read objects, whose keys need not come in one order.
+
+    All must have the same: with null for what one lacks, what a row gets would depend on the rows beside it.
+    """
     names = tuple(items[0])
-    if len(names) > 1 and set(map(len, items)) == {len(names)}:
-        try:
+    try:
+        if set(map(len, items)) != {len(names)}:
+            raise KeyError
+        if len(names) > 1:
             return Results(names, list(map(itemgetter(*names), items)))
-        except KeyError:
-            pass
-    names = tuple(dict.fromkeys(name for item in items for name in item))
-    return Results(names, [tuple(map(item.get, names)) for item in items])
+        return Results(names, [tuple(map(item.__getitem__, names)) for item in items])
+    except KeyError:
+        raise AnswerUnusable(
+            "the results are objects, and not all have the same keys: the service must give every row the "
+            "same, with null where there is no value"
+        ) from None
 
 
 def _of_columns(columns: Mapping[str, object], row_count: int) -> Results:
     if _is_forecast(columns):
         columns = _flattened(columns)
-    lists = {k: v for k, v in columns.items() if isinstance(v, list)}
-    told = len(lists) + ("error" in columns and not columns["error"])
-    if told != len(columns) or not lists:
+    columns = {name: value for name, value in columns.items() if value or name not in ERRORS}
+    lists = {name: value for name, value in columns.items() if isinstance(value, list)}
+    if len(lists) != len(columns) or not lists:
         raise AnswerUnusable("the answer is an object that is not columns of lists")
     lengths = {len(v) for v in lists.values()}
     if lengths != {row_count}:
-        raise AnswerUnusable(f"{row_count} rows were sent and the answer's columns are not that long")
+        raise AnswerUnusable(
+            f"{row_count} rows were sent and the answer's columns are not that long: {shown(list(lists))}"
+        )
     return Results(tuple(lists), list(zip(*lists.values(), strict=True)))
 
 

@@ -36,15 +36,15 @@ class ClassicSwagger(ReadsAllShapes):
 
     def results(self, answer: object, row_count: int) -> Results:
         """Read objects of strings; Studio's own number columns become numbers."""
-        names, rows = super().results(answer, row_count)
-        numbers = [name.startswith(NUMBERS) for name in names]
-        if not rows or not any(numbers):
-            return Results(names, rows)
+        results = super().results(answer, row_count)
+        numbers = [name.startswith(NUMBERS) for name in results.names]
+        if not results.rows or not any(numbers):
+            return results
         columns = [
             _numbers(column) if is_number else column
-            for is_number, column in zip(numbers, zip(*rows, strict=True), strict=True)
+            for is_number, column in zip(numbers, zip(*results.rows, strict=True), strict=True)
         ]
-        return Results(names, list(zip(*columns, strict=True)))
+        return results._replace(rows=list(zip(*columns, strict=True)))
 
 
 DIALECT: Maker = ClassicSwagger

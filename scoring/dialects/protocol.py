@@ -30,10 +30,14 @@ class Options:
 
 
 class Results(NamedTuple):
-    """What a web service answered: the names of its columns, and one row of values per row sent."""
+    """What a web service answered: the names of its columns, and one row of values per row sent.
+
+    `unnamed`: the answer has one value or list per row and no name for it; the name is then ours.
+    """
 
     names: tuple[str, ...]
     rows: list[tuple[object, ...]]
+    unnamed: bool = False
 
 
 class AnswerUnusable(ValueError):

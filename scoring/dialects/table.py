@@ -53,7 +53,7 @@ def read_table(answer: Mapping[str, Mapping[str, object]]) -> Results:
     typed = _typed(rows, labels, types or [None] * width)
     if names:
         return Results(tuple(names), typed)
-    return Results(("prediction",), [(list(row),) for row in typed])
+    return Results(("prediction",), [(list(row),) for row in typed], unnamed=True)
 
 
 def read_column(cells: Sequence[object], kind: str) -> Sequence[object]:

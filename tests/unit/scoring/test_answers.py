@@ -38,7 +38,8 @@ def in_words(answer: object, count: int = 2, dialect: str = "score-script") -> s
     return str(refused.value)
 
 
-BARE = Results(("prediction",), [("yes",), ("no",)])
+BARE = Results(("prediction",), [("yes",), ("no",)], unnamed=True)
+LISTS = Results(("prediction",), [([0.03, 0.97],), ([0.6, 0.4],)], unnamed=True)
 SHAPES: list[tuple[object, Results]] = [
     (["yes", "no"], BARE),
     ({"predictions": ["yes", "no"]}, BARE),
@@ -46,18 +47,25 @@ SHAPES: list[tuple[object, Results]] = [
     ({"result": ["yes", "no"]}, BARE),
     ({"result": ["yes", "no"], "error": None}, BARE),
     ({"result": ["yes", "no"], "model_version": "3"}, BARE),
-    (PROBABILITIES, Results(("prediction",), [([0.03, 0.97],), ([0.6, 0.4],)])),
-    ({"Results": PROBABILITIES}, Results(("prediction",), [([0.03, 0.97],), ([0.6, 0.4],)])),
+    (PROBABILITIES, LISTS),
+    ({"Results": PROBABILITIES}, LISTS),
     (
         [{"label": "yes", "p": 0.9}, {"p": 0.1, "label": "no"}],
         Results(("label", "p"), [("yes", 0.9), ("no", 0.1)]),
     ),
-    ([{"a": 1}, {"b": 2}], Results(("a", "b"), [(1, None), (None, 2)])),
+    ([{"p": 0.9}, {"p": None}], Results(("p",), [(0.9,), (None,)])),
+    ({"prediction": ["yes", "no"]}, Results(("prediction",), [("yes",), ("no",)])),
+    ([{"prediction": "yes"}, {"prediction": "no"}], Results(("prediction",), [("yes",), ("no",)])),
     ({"Category": ["Virginica", "Setosa"]}, Results(("Category",), [("Virginica",), ("Setosa",)])),
     (
         {"predictions": [1, 0], "probabilities": PROBABILITIES},
         Results(("predictions", "probabilities"), [(1, [0.03, 0.97]), (0, [0.6, 0.4])]),
     ),
+    (
+        {"model": "3", "errors": [], "error": None, "predictions": [1, 0], "probabilities": PROBABILITIES},
+        Results(("predictions", "probabilities"), [(1, [0.03, 0.97]), (0, [0.6, 0.4])]),
+    ),
+    ({"label": ["yes", "no"], "errors": []}, Results(("label",), [("yes",), ("no",)])),
     (
         {"Results": {"WebServiceOutput0": [{"Scored Labels": "yes"}, {"Scored Labels": "no"}]}},
         Results(("Scored Labels",), [("yes",), ("no",)]),
@@ -102,8 +110,8 @@ def test_an_answer_that_was_encoded_twice_is_decoded_once_more(answer: object, e
 @pytest.mark.statement("azureml-20")
 def test_a_forecast_of_automl_v1_is_a_text_that_holds_it() -> None:
     answer = {"forecast": [1.5], "index": [{"date": 1514764800000}]}
-    names, rows = read(json.dumps(json.dumps(answer)), 1, "automl-v1")
-    assert (names, rows) == (("forecast", "date"), [(1.5, 1514764800000)])
+    results = read(json.dumps(json.dumps(answer)), 1, "automl-v1")
+    assert results == Results(("forecast", "date"), [(1.5, 1514764800000)])
 
 
 @pytest.mark.statement("azureml-20")
@@ -119,6 +127,9 @@ def test_a_plain_text_is_no_answer(text: str) -> None:
     [
         {"error": "could not convert"},
         {"error": {"code": "X", "message": "could not convert"}},
+        {"error": ["could not convert", "x", "y"]},
+        {"errors": ["could not convert"]},
+        {"errors": [{"message": "could not convert"}, 2]},
         {"Results": {"error": "could not convert"}},
         {"result": [1, 2], "error": "could not convert"},
     ],
@@ -158,6 +169,15 @@ def test_the_refusal_of_a_wrong_count_names_both_counts() -> None:
         ({"0": ["a", "b"], "note": "x"}, "not columns of lists"),
         ([{"a": 1}, 2], "some results are objects"),
         ([{}, {}], "empty objects"),
+        # What a row gets must not depend on the rows beside it.
+        ([{"a": 1}, {"b": 2}], "not all have the same keys"),
+        ([{"a": 1, "b": 2}, {"a": 1, "c": 2}], "not all have the same keys"),
+        ([{"label": "yes"}, {"label": "no", "p": 0.1}], "not all have the same keys"),
+        ([{"label": "yes"}, {}], "not all have the same keys"),
+        ({"forecast": [1, 2], "index": [{"date": 1}, {"store": 2}]}, "not all have the same keys"),
+        # No column is dropped.
+        ({"predictions": ["a", "b"], "probabilities": [0.1]}, "not that long: predictions, probabilities"),
+        ({"result": ["a", "b"], "p": [0.1, 0.2, 0.3], "model": "3"}, "not that long: result, p"),
         (
             {"Results": {"one": [1, 2], "two": [3, 4]}},
             "2 outputs: choose one by output_name; it has: one, two",
@@ -227,9 +247,9 @@ class TestClassic:
         typed = table(ColumnTypes=["Int32", "Double"], Values=[["30", "0.9"]])
         bare = table(Values=[["30", "0.9"]])
         read = dialect_of(dialect, Options()).results
-        assert read(named, 1) == (("age", "p"), [("30", "0.9")])
-        assert read(typed, 1) == (("prediction",), [([30, 0.9],)])
-        assert read(bare, 1) == (("prediction",), [(["30", "0.9"],)])
+        assert read(named, 1) == Results(("age", "p"), [("30", "0.9")])
+        assert read(typed, 1) == Results(("prediction",), [([30, 0.9],)], unnamed=True)
+        assert read(bare, 1) == Results(("prediction",), [(["30", "0.9"],)], unnamed=True)
 
     @pytest.mark.statement("azureml-23")
     @pytest.mark.parametrize(

@@ -24,15 +24,16 @@ def scored(
     *rows: tuple[object, ...],
     columns: tuple[SentColumn, ...] = COLUMNS,
     sent: list[Row] = ROWS,
+    unnamed: bool = False,
     **rules: object,
 ) -> list[dict[str, object]]:
     given = {"prefix": "churn:"} | rules
-    results = scores_of(Results(names, list(rows)), columns, sent, **given)  # type: ignore[arg-type]  # by name
+    results = scores_of(Results(names, list(rows), unnamed), columns, sent, **given)  # type: ignore[arg-type]  # by name
     return [dict(zip(results.names, row, strict=True)) for row in results.rows]
 
 
 def bare(*values: object, **rules: object) -> list[dict[str, object]]:
-    return scored((PREDICTION,), *((value,) for value in values), **rules)  # type: ignore[arg-type]  # by name
+    return scored((PREDICTION,), *((value,) for value in values), unnamed=True, **rules)  # type: ignore[arg-type]  # by name
 
 
 def column(kind: ColumnType | None, sent: Sequence[Value | None], echoed: Sequence[object]) -> str | None:
@@ -69,6 +70,15 @@ class TestNames:
     def test_lists_of_another_length_than_outputs_are_refused(self) -> None:
         with pytest.raises(AnswerUnusable, match="outputs names 2 positions"):
             bare([0.1, 0.9], [0.7], outputs=("a", "b"))
+
+    def test_outputs_give_no_other_name_to_a_column_that_has_one(self) -> None:
+        with pytest.raises(
+            AnswerUnusable, match="outputs names probability, and the answer has only: predict"
+        ):
+            scored((PREDICTION,), ("yes",), ("no",), outputs=("probability",))
+        assert scored((PREDICTION,), ("yes",), ("no",), outputs=(PREDICTION,))[0] == {
+            "churn:prediction": "yes"
+        }
 
     def test_outputs_choose_and_order_columns(self) -> None:
         rows = ((1, 2, 3), (4, 5, 6))
