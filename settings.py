@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -54,6 +54,15 @@ LONGEST_ANSWER_S = 225.0
 Dialect = Literal[
     "classic", "classic-swagger", "designer", "automl", "automl-v1", "mlflow", "mlflow-server", "score-script"
 ]
+# As `input_name` of score-script: every column is an input of its own.
+EVERY_COLUMN = "*"
+HAVE_METHODS = ("automl", "automl-v1")
+# A script of one's own may answer as designer does.
+HAVE_OUTPUTS = ("classic", "classic-swagger", "designer", "score-script")
+
+# What the app itself writes behind a model's prefix: an entity's error, remarks on it, where a score is from.
+MARKS = ("error", "outside-contract")
+PROVENANCE = ("model", "contract", "snapshot")
 
 
 def _json_if_text(value: object) -> object:
@@ -63,6 +72,19 @@ def _json_if_text(value: object) -> object:
         except (ValueError, RecursionError):
             raise ValueError("as text it must be JSON") from None
     return value
+
+
+def _without(*names: str) -> frozenset[str]:
+    return frozenset(get_args(Dialect)) - {*names}
+
+
+def _keys_of_rows(model: Mapping[str, Any]) -> set[str]:
+    """Give the keys of the rows where a dialect has its parameters beside them, as far as settings tell."""
+    if model.get("dialect") not in ("score-script", "automl-v1") or "input_name" not in model:
+        return set()
+    if model["input_name"] == EVERY_COLUMN:
+        return {*model.get("features", ()), *model.get("constants", ())}
+    return {model["input_name"] or "data"}
 
 
 def _resolved(value: SecretStr) -> SecretStr:
@@ -273,11 +295,11 @@ class ModelSettings(Section):
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
     on_bad_entity: Literal["fail", "mark"] = "fail"
     on_outside_contract: Literal["ignore", "warn", "fail"] = "warn"
+    provenance: bool = False
     outputs: Annotated[Names, AfterValidator(_without_twins)] = ()
     return_: Literal["all", "scores"] = Field("all", alias="return")
     prefix: Annotated[str, Field(pattern=r"^([^_$~\x00][^\x00]*)?$")] = ""
     decimals: Annotated[int, Field(ge=-1, le=15)] = -1
-    provenance: bool = False
 
     @field_validator("url")
     @classmethod
@@ -307,6 +329,48 @@ class ModelSettings(Section):
         known = (set(features) if features else value.keys()) - constants.keys()
         if unknown := sorted(value.keys() - known):
             raise ValueError(f"{', '.join(unknown)} is no feature")
+        return value
+
+    @field_validator("input_name")
+    @classmethod
+    def _every_column_where_a_script_takes_them(cls, value: str, info: ValidationInfo) -> str:
+        if value == EVERY_COLUMN and info.data.get("dialect") in _without("score-script"):
+            raise ValueError("* (every column an input of its own) is of the dialect score-script")
+        return value
+
+    @field_validator("output_name")
+    @classmethod
+    def _of_several_outputs(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("dialect") in _without(*HAVE_OUTPUTS):
+            raise ValueError(f"is of the dialects {', '.join(HAVE_OUTPUTS)}: others have no named outputs")
+        return value
+
+    @field_validator("method")
+    @classmethod
+    def _of_automl(cls, value: str, info: ValidationInfo) -> str:
+        if value not in ("", "predict") and info.data.get("dialect") in _without(*HAVE_METHODS):
+            raise ValueError(f"is of the dialects {' and '.join(HAVE_METHODS)}: no other sends it")
+        return value
+
+    @field_validator("parameters")
+    @classmethod
+    def _beside_the_rest(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        dialect, method = info.data.get("dialect"), info.data.get("method")
+        if dialect in HAVE_METHODS and method not in ("", "predict", value.get("method", method)):
+            raise ValueError("has another method than the setting method: one of the two")
+        if both := sorted(_keys_of_rows(info.data) & value.keys()):
+            raise ValueError(f"has the key {', '.join(both)}, which is that of the rows")
+        return value
+
+    @field_validator("outputs")
+    @classmethod
+    def _a_property_each(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        properties = [name.replace(" ", "-") for name in value]
+        if twins := sorted({name for name in properties if properties.count(name) > 1}):
+            raise ValueError(f"has two names that become one property, {', '.join(twins)}")
+        ours = (*MARKS, *(PROVENANCE if info.data.get("provenance") else ()))
+        if taken := sorted({*ours} & {*properties}):
+            raise ValueError(f"names {', '.join(taken)}, a property that the app writes itself")
         return value
 
 
@@ -474,12 +538,13 @@ def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
         yield "sesam.url is missing: exports need the node's address (SESAM__URL)"
     if exports and not sesam.get("jwt"):
         yield "sesam.jwt is missing: set the app setting SESAM__JWT"
+    yield from _prefixes_shared({name: _prefix(name, _table(models, name)) for name in models})
     for name in models:
         model = _table(models, name)
         contract = str(model.get("contract") or "")
         if contract and contract not in exports:
             yield f"models.{name}.contract names no export under [exports]"
-        prefix = str(model.get("prefix") or f"{name}:")
+        prefix = _prefix(name, model)
         features, chosen = _texts(_plain(model.get("features"))), _texts(_table(model, "map").values())
         for place, named in (("features", features), ("map", chosen)):
             if any(each.startswith(prefix) for each in named):
@@ -487,6 +552,18 @@ def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
         label = _table(exports, contract).get("label")
         if label and label in features:
             yield f"models.{name}.features: names {label}, the label of its export, which is never sent"
+
+
+def _prefix(name: str, model: Mapping[str, Any]) -> str:
+    return str(model.get("prefix") or f"{name}:")
+
+
+def _prefixes_shared(prefixes: Mapping[str, str]) -> Iterator[str]:
+    """Find models that would take each other's scores for their own of an earlier round."""
+    for name, prefix in prefixes.items():
+        for other, longer in prefixes.items():
+            if name != other and longer.startswith(prefix) and (longer != prefix or name > other):
+                yield f"models.{name}.prefix: {prefix} covers the scores of models.{other}: set another"
 
 
 def _table(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -20,12 +20,10 @@ from scoring.entities import Batch, Slice, only, with_properties, without, write
 from scoring.measured import Report
 from scoring.rows import RowRefused
 from scoring.shapes import Shape
-from settings import LimitSettings, ModelSettings
+from settings import MARKS, PROVENANCE, LimitSettings, ModelSettings
 
 # Properties of ours beside the scores; after the model's prefix.
-ERROR = "error"
-OUTSIDE = "outside-contract"
-PROVENANCE = ("model", "contract", "snapshot")
+ERROR, OUTSIDE = MARKS
 
 DOES_NOT_FIT = 422
 

@@ -18,7 +18,7 @@ from contract.differences import differences
 from contract.drift import drifts
 from contract.features import Encoder, Row
 from errors import Failure, NoContract, NotFound, ServiceDown
-from scoring.batch import ERROR, OUTSIDE, PROVENANCE, Model, Scores, unobserved
+from scoring.batch import Model, Scores, unobserved
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
 from scoring.dialects import Options, SentColumn, dialect_of
@@ -28,7 +28,7 @@ from scoring.retries import Sender
 from scoring.rows import Payload, RowRefused, RowScorer
 from scoring.scores import scores_of
 from scoring.seen import Observer
-from settings import ModelSettings, Settings, settings
+from settings import MARKS, PROVENANCE, ModelSettings, Settings, settings
 from storage import Container, open_container
 
 # Storage is asked while a call waits: no long retries here, scoring/contracts.py serves on without it.
@@ -291,7 +291,7 @@ def payload_of(given: ModelSettings, prefix: str, encoder: Encoder) -> Payload:
         SentColumn(name, known.type if known else None, known.spelling if known else "")
         for name, known in zip(encoder.columns, encoder.described, strict=True)
     )
-    taken = (ERROR, OUTSIDE, *(PROVENANCE if given.provenance else ()))
+    taken = (*MARKS, *(PROVENANCE if given.provenance else ()))
     return Payload(
         columns=columns,
         write=lambda rows: dialect.request(columns, rows),

@@ -152,7 +152,17 @@ def _kind(body: bytes) -> str:
 
 
 def _opened(answer: object, row_count: int, output_name: str) -> object:
-    """Take off the wrappers that tell nothing about a row."""
+    """Take off the wrappers that tell nothing about a row; of several outputs choose one."""
+    inner = _inside(answer, row_count)
+    outputs = answer.get("Results") if isinstance(answer, dict) else None
+    if isinstance(outputs, dict) and not _is_forecast(outputs):
+        return _output(outputs, output_name)
+    if output_name:
+        raise AnswerUnusable(f"the answer has no outputs, so none that is called {output_name} (output_name)")
+    return inner
+
+
+def _inside(answer: object, row_count: int) -> object:
     if not isinstance(answer, dict):
         return answer
     for envelope in ENVELOPES:
@@ -161,8 +171,6 @@ def _opened(answer: object, row_count: int, output_name: str) -> object:
             if isinstance(inner, list) and len(columns := _lists(answer)) > 1:
                 return columns
             refuse_error(inner, row_count)
-            if envelope == "Results" and isinstance(inner, dict) and not _is_forecast(inner):
-                return _output(inner, output_name)
             return inner
     return answer
 

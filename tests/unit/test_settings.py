@@ -139,6 +139,81 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
             {"MODELS__CHURN__PREFIX": "A", "MODELS__CHURN__FEATURES": '["Age"]'},
             "models.churn.features: names what begins with A",
         ),
+        *(
+            (
+                {"MODELS__CHURN__DIALECT": each, "MODELS__CHURN__METHOD": "predict_proba"},
+                "models.churn.method: is of the dialects automl and automl-v1",
+            )
+            for each in ("classic", "classic-swagger", "designer", "mlflow", "mlflow-server", "score-script")
+        ),
+        *(
+            (
+                {"MODELS__CHURN__DIALECT": each, "MODELS__CHURN__OUTPUT_NAME": "scores"},
+                "models.churn.output_name: is of the dialects classic, classic-swagger, designer, score-script",
+            )
+            for each in ("automl", "automl-v1", "mlflow", "mlflow-server")
+        ),
+        (
+            {"MODELS__CHURN__DIALECT": "mlflow", "MODELS__CHURN__INPUT_NAME": "*"},
+            "models.churn.input_name: * (every column an input of its own) is of the dialect score-script",
+        ),
+        (
+            {
+                "MODELS__CHURN__DIALECT": "automl",
+                "MODELS__CHURN__METHOD": "forecast",
+                "MODELS__CHURN__PARAMETERS": '{"method": "predict_proba"}',
+            },
+            "models.churn.parameters: has another method than the setting method",
+        ),
+        (
+            {"MODELS__CHURN__DIALECT": "automl-v1", "MODELS__CHURN__PARAMETERS": '{"data": 1}'},
+            "models.churn.parameters: has the key data, which is that of the rows",
+        ),
+        (
+            {
+                "MODELS__CHURN__DIALECT": "score-script",
+                "MODELS__CHURN__INPUT_NAME": "rows",
+                "MODELS__CHURN__PARAMETERS": '{"rows": 1}',
+            },
+            "models.churn.parameters: has the key rows, which is that of the rows",
+        ),
+        (
+            {
+                "MODELS__CHURN__DIALECT": "score-script",
+                "MODELS__CHURN__INPUT_NAME": "*",
+                "MODELS__CHURN__FEATURES": '["Age"]',
+                "MODELS__CHURN__PARAMETERS": '{"Age": 1}',
+            },
+            "models.churn.parameters: has the key Age, which is that of the rows",
+        ),
+        (
+            {"MODELS__CHURN__OUTPUTS": '["error"]'},
+            "models.churn.outputs: names error, a property that the app writes itself",
+        ),
+        (
+            {"MODELS__CHURN__OUTPUTS": '["outside contract"]'},
+            "models.churn.outputs: names outside-contract, a property that the app writes itself",
+        ),
+        (
+            {"MODELS__CHURN__OUTPUTS": '["model"]', "MODELS__CHURN__PROVENANCE": "true"},
+            "models.churn.outputs: names model, a property that the app writes itself",
+        ),
+        (
+            {"MODELS__CHURN__OUTPUTS": '["a b", "a-b"]'},
+            "models.churn.outputs: has two names that become one property, a-b",
+        ),
+        *(
+            (
+                {
+                    "MODELS__VALUE__URL": "https://ml.example/value",
+                    "MODELS__VALUE__AUTH": "none",
+                    "MODELS__VALUE__CONTRACT": "customers",
+                    "MODELS__VALUE__PREFIX": prefix,
+                },
+                f"models.value.prefix: {prefix} covers the scores of models.churn: set another",
+            )
+            for prefix in ("churn:", "ch")
+        ),
         ({"EXPORTS__CUSTOMERS__FORMATS": '["parquet"]'}, "exports.customers.formats: must keep 'csv'"),
         (
             {"EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false"},
@@ -153,6 +228,28 @@ def test_a_wrong_setting_says_what_was_expected(
     for name, value in change.items():
         monkeypatch.setenv(name, value)
     assert any(told in problem for problem in problems()), problems()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"DIALECT": "automl", "METHOD": "predict_proba", "PARAMETERS": '{"method": "predict_proba"}'},
+        {"DIALECT": "automl", "PARAMETERS": '{"method": "predict_proba", "data": 1}'},
+        {"DIALECT": "automl-v1", "METHOD": "", "PARAMETERS": '{"method": "forecast"}'},
+        {"DIALECT": "mlflow", "METHOD": "predict", "PARAMETERS": '{"input_data": 1}'},
+        {"DIALECT": "score-script", "INPUT_NAME": "rows", "PARAMETERS": '{"data": 1}'},
+        {"DIALECT": "score-script", "INPUT_NAME": "*", "PARAMETERS": '{"threshold": 1}'},
+        {"DIALECT": "score-script", "OUTPUT_NAME": "scores"},
+        {"DIALECT": "designer", "OUTPUT_NAME": "scores", "OUTPUTS": '["model", "Scored Labels"]'},
+    ],
+    ids=str,
+)
+def test_settings_that_are_used_are_taken(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"MODELS__CHURN__{name}", value)
+    assert load_settings().models["churn"].dialect == given["DIALECT"]
 
 
 def test_no_wrong_value_hides_other_trouble_of_its_section_or_of_others(

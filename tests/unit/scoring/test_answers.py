@@ -196,6 +196,10 @@ def test_an_output_is_chosen_by_name() -> None:
     assert dialect_of("designer", Options(output_name="two")).results(answer, 2).rows == [(3,), (4,)]
     with pytest.raises(AnswerUnusable, match="no output three"):
         dialect_of("designer", Options(output_name="three")).results(answer, 2)
+    forecast = {"Results": {"forecast": [1, 2]}}
+    for without in ([1, 2], {"a": [1, 2]}, {"Results": [1, 2]}, {"result": {"a": [1, 2]}}, forecast):
+        with pytest.raises(AnswerUnusable, match=r"the answer has no outputs, .* three \(output_name\)"):
+            dialect_of("score-script", Options(output_name="three")).results(without, 2)
 
 
 class TestClassic:
