@@ -76,13 +76,18 @@ def _blotted(line: str, pieces: set[str]) -> str:
 
 
 def _places(line: str, piece: str) -> Iterator[int]:
+    """Give where a piece stands, one character only where it stands alone."""
     # A letter of an alphabet is in every other word; a sign of another script may be a word.
-    alone = len(piece) == 1 and piece.isascii()
+    if len(piece) == 1 and piece.isascii():
+        alone = re.compile(rf"(?<!\w){re.escape(piece)}(?!\w)")
+        yield from (match.start() for match in alone.finditer(line))
+        return
+    # From both ends, so that places which overlap are covered, and each walk takes a line's length only.
     at = line.find(piece)
     while at >= 0:
-        if not alone or not _WORD.search(line[max(at - 1, 0) : at] + line[at + 1 : at + 2]):
-            yield at
-        at = line.find(piece, at + 1)
-
-
-_WORD = re.compile(r"\w")
+        yield at
+        at = line.find(piece, at + len(piece))
+    at = line.rfind(piece)
+    while at >= 0:
+        yield at
+        at = line.rfind(piece, 0, at)

@@ -149,7 +149,7 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         *(
             (
                 {"MODELS__CHURN__DIALECT": each, "MODELS__CHURN__OUTPUT_NAME": "scores"},
-                "models.churn.output_name: is of the dialects classic, classic-swagger, designer, score-script",
+                "models.churn.output_name: is of the dialects classic, classic-swagger, designer,",
             )
             for each in ("automl", "automl-v1", "mlflow", "mlflow-server")
         ),

@@ -72,6 +72,7 @@ def test_one_letter_is_blotted_out_where_it_stands_alone_a_boolean_as_its_word_a
 @pytest.mark.statement("azureml-25", "azureml-42")
 def test_cells_that_overlap_leave_nothing_of_one_another() -> None:
     assert shown(f"bad {NOTE}", "Kari Nordmann", "Nordmann, diagnosed with diabetes") == "bad …"
+    assert shown("bad ababa, ababab", "aba", "abab") == "bad …, …"
 
 
 @pytest.mark.statement("azureml-25", "azureml-42")
