@@ -198,6 +198,10 @@ class TestEchoes:
             ("2020-02-29T12:00:00", "2020-02-29T13:00:00", True),
             ("2020-02-29T12:00:00", "2020-02-29T13:00:00Z", False),
             ("2020-02-29T12:00:00Z", "29 February", False),
+            ("2020-02-29T12:00:00.0006Z", 1582977600000, False),
+            ("2020-02-29T12:00:00.0006Z", 1582977600001, False),
+            ("2020-02-29T12:00:00.0006Z", 1582977600002, True),
+            ("2020-02-29T12:00:00Z", 10**400, True),
             ("2020-02-29T12:00:00Z", 7.5, False),
             ("2020-02-29T12:00:00Z", True, False),
         ],
@@ -206,6 +210,10 @@ class TestEchoes:
         self, sent: str, echoed: object, differs: bool
     ) -> None:
         assert bool(column("datetime", [sent], [echoed])) is differs
+
+    def test_a_moment_that_lost_its_fraction_is_not_that_of_another_row(self) -> None:
+        sent = ["2020-02-29T12:00:00.5Z", "2020-02-29T12:00:00Z"]
+        assert column("datetime", sent, ["2020-02-29T12:00:00Z", "29 February"]) is None
 
     def test_moments_of_another_clock_tell_their_order(self) -> None:
         sent = [f"2020-01-01T{hour:02}:00:00Z" for hour in (3, 1, 2)]
