@@ -208,9 +208,9 @@ def differences(golden: Golden, answers: Sequence[Scores | RowRefused], model: M
 
 
 def _as_answered(trained: Mapping[str, Any], prefix: str) -> Scores:
-    results = Results(tuple(trained), [tuple(trained.values())])
-    names, (values,) = scores_of(results, (), [()], prefix=prefix, taken=())
-    return dict(zip(names, values, strict=True))
+    stored = Results(tuple(trained), [tuple(trained.values())])
+    told = scores_of(stored, (), [()], prefix=prefix, taken=())
+    return dict(zip(told.names, *told.rows, strict=True))
 
 
 def _differing(trained: Scores, answer: Scores, prefix: str, slack: float) -> Iterator[tuple[str, str]]:

@@ -306,10 +306,9 @@ def test_with_a_map_a_row_can_be_made_up_from_the_contract_all_the_same() -> Non
 def test_a_label_and_a_name_that_a_node_would_misread_are_compared_as_an_entity_gets_them() -> None:
     def tiers(row: Row) -> Scores:
         label = "~tier2" if row[0] == 5 else "~tier1"
-        names, (values,) = scores_of(
-            Results(("~label", "by tier"), [(label, {label: [label]})]), (), [row], prefix="churn:"
-        )
-        return dict(zip(names, values, strict=True))
+        results = Results(("~label", "by tier"), [(label, {label: [label]})])
+        scored = scores_of(results, (), [row], prefix="churn:")
+        return dict(zip(scored.names, *scored.rows, strict=True))
 
     world = World(tiers)
     world.keep(scores=[{"~label": "~tier1", "by tier": {"~tier1": ["~tier1"]}}] * 3)
