@@ -1,6 +1,7 @@
 """What accumulates of numbers, of times, or of the lengths of texts: range, histogram, moments. Pure."""
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Self
@@ -14,6 +15,7 @@ from training_export.cells import Cells, Places
 from training_export.column_values import Values
 
 MOST_BINS = 64
+LARGEST = sys.float_info.max
 
 type Weights = NDArray[np.int64]
 
@@ -31,6 +33,9 @@ class Spread:
         """Take values in any order, each once or so many times."""
         if not len(values):
             return
+        if values.dtype == np.float64:
+            # Of integers that were followed by numbers: as an integer it would grow beyond the doubles.
+            self._step = float(self._step)
         low, high = values.min().item() + 0, values.max().item() + 0  # -0.0 is 0.0
         self._reach(low, high)
         bins = _bins(values, self._step, low)
@@ -47,8 +52,8 @@ class Spread:
             return Histogram(edges=(edge, edge), counts=(self._bins.total(),))
         first, last = min(self._bins), max(self._bins)
         edges = [float(bin_ * self._step) for bin_ in range(first, last + 2)]
-        # The very last edge can lie beyond what a double holds.
-        edges[-1] = min(edges[-1], 1.7976931348623157e308)
+        # The outermost edges can lie beyond what a double holds.
+        edges[0], edges[-1] = max(edges[0], -LARGEST), min(edges[-1], LARGEST)
         return Histogram(
             edges=tuple(edges), counts=tuple(self._bins[bin_] for bin_ in range(first, last + 1))
         )
@@ -58,7 +63,7 @@ class Spread:
         self.high = high if self.high is None else max(self.high, high)
         if not self._step:
             self._step = _power_of_two(self.low, self.high)
-        while int(self.high // self._step) - int(self.low // self._step) >= MOST_BINS:
+        while _too_fine(self._step, self.low, self.high):
             self._step *= 2
             halved: Counter[int] = Counter()
             for bin_, count in self._bins.items():
@@ -77,6 +82,12 @@ def _bins(values: Values, step: float, low: float) -> NDArray[np.int64]:
     # What is so small that the quotient is nothing still lies below 0.
     bins -= (values < 0) & (bins == 0)
     return bins.astype(np.int64)
+
+
+def _too_fine(step: float, low: float, high: float) -> bool:
+    """Say whether bins so narrow are too many, or more than a double can count."""
+    first, last = low // step, high // step
+    return math.isinf(first) or math.isinf(last) or last - first >= MOST_BINS
 
 
 def _power_of_two(low: float, high: float) -> float:
@@ -161,16 +172,19 @@ class _Moments:
         self._merge(n, mean, squares)
 
     def facts(self) -> dict[str, Any]:
-        deviation = math.sqrt(self._squares / (self._n - 1)) if self._n > 1 else None
-        if deviation is not None and not math.isfinite(deviation):
-            deviation = None
-        return {"mean": self._mean, "deviation": deviation} if self._n else {}
+        if not self._n:
+            return {}
+        deviation = math.sqrt(self._squares / (self._n - 1)) if self._n > 1 else math.inf
+        return {"mean": self._mean} | ({"deviation": deviation} if math.isfinite(deviation) else {})
 
     def _merge(self, n: int, mean: float, squares: float) -> None:
         total = self._n + n
         delta = mean - self._mean if self._n else mean
         self._squares += squares + (delta * delta * self._n * n / total if self._n else 0.0)
-        self._mean += delta * (n / total)
+        if math.isfinite(delta):
+            self._mean += delta * (n / total)
+        else:  # the ends of the doubles, of both signs
+            self._mean = self._mean * (self._n / total) + mean * (n / total)
         self._n = total
 
 
@@ -179,4 +193,6 @@ def _mean(values: NDArray[np.float64], weights: Weights | None, n: int) -> float
     if math.isfinite(mean):
         return mean
     shares = values / n
-    return float(shares.sum() if weights is None else (shares * weights).sum())
+    mean = float(shares.sum() if weights is None else (shares * weights).sum())
+    # Rounded shares can sum up to a little more than there is.
+    return min(max(mean, float(values.min())), float(values.max()))

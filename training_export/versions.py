@@ -16,7 +16,7 @@ import telemetry
 from contract.contract import Contract
 from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version
 from contract.schema import json_schema
-from errors import Conflict, NotFound, StorageDown
+from errors import Conflict, NotFound, SnapshotFailed, StorageDown
 from storage import (
     GOLDEN_PREFIX,
     Blob,
@@ -114,12 +114,14 @@ class Versions:
 
         Raises:
             StorageDown: there is such a version already.
+            SnapshotFailed: its manifest could not be read again.
         """
+        told = _readable(manifest)
         if mltable is not None:
             self._container.create(mltable_blob(self._export, manifest.version), mltable.encode(), YAML)
         self._container.create(contract_blob(contract.id), contract.to_json())
         self._container.create(schema_blob(self._export, manifest.version), json_schema(contract))
-        if self._container.create(manifest_blob(self._export, manifest.version), encode(manifest)) is None:
+        if self._container.create(manifest_blob(self._export, manifest.version), told) is None:
             raise StorageDown(there_already(f"the manifest of {manifest.version}"))
 
     @telemetry.ADVANCE
@@ -246,6 +248,19 @@ class Versions:
         # The data last: as long as there is some, the next run finds what a killed one has left.
         for blob in list(self._container.list(f"{snapshots_prefix(self._export)}{version}/")):
             self._container.delete(blob.name)
+
+
+def _readable(manifest: Manifest) -> bytes:
+    """Write a manifest as JSON, and see that it can be read: every later run reads it."""
+    told = encode(manifest)
+    try:
+        decode(told, Manifest)
+    except msgspec.DecodeError as error:
+        raise SnapshotFailed(
+            f"The manifest of {manifest.version} could not be read again, so nothing was published. "
+            f"This is a fault of the app; report it: {error}."
+        ) from None
+    return told
 
 
 def there_already(what: str) -> str:

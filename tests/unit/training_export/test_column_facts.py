@@ -5,12 +5,14 @@ import random
 import statistics
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contract.documents import decode, encode
 from contract.facts import FEWEST_SEEN, MOST_CATEGORIES, Category, ColumnFacts, ColumnType
 from contract.values import READERS, seconds, text_spelling
 from training_export.cells import Cells
@@ -305,6 +307,35 @@ def test_numbers_at_the_end_of_the_doubles_are_told_without_infinities() -> None
     assert all(math.isfinite(edge) for edge in told.histogram.edges)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 512])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["-1.7976931348623157E+308", "0.5"],
+        ["-1.7976931348623157E+308", "1.7976931348623157E+308"],
+        ["1.7976931348623157E+308"] * 3,
+        ["0.001", "0.002", "0.003", "0.004", "1.7976931348623157E+308"],
+        ["-5e-324", "5e-324", "0", "-1.7976931348623157E+308"],
+        ["1", "2", "3", "1.7976931348623157E+308"],
+        ["1", "-2", "3", "0.5", "-1.7976931348623157E+308", "1.7976931348623157E+308"],
+        ["1.7e308", "1.6e308", "1.5e308", "-1.7e308", "-1.6e308", "-1.5e308"],
+        ["1.7e308", "-1.7e308", "1.7e308", "1.6e308"],
+    ],
+)
+def test_the_ends_of_the_doubles_come_in_any_batch_and_every_fact_can_be_read_again(
+    cells: list[str], batch: int
+) -> None:
+    told = facts(cells, batch=batch, few=3)
+    assert decode(encode(told), ColumnFacts) == told
+    values = [float(cell) for cell in cells]
+    assert (told.minimum, told.maximum) == (min(values), max(values))
+    assert told.histogram is not None
+    assert told.histogram.edges[0] <= min(values) <= max(values) <= told.histogram.edges[-1]
+    assert sum(told.histogram.counts) == len(values)
+    mean = sum(Fraction(value) for value in values) / len(values)
+    assert told.mean == pytest.approx(float(mean), rel=1e-12, abs=max(map(abs, values)) * 1e-12)
+
+
 def test_times_are_told_in_their_canonical_text() -> None:
     told = facts(["2026-01-01 10:00:00+02:00", "2026-01-01T09:00:00.500Z", "2026-01-01T08:00:00.1"])
     assert (told.minimum, told.maximum) == ("2026-01-01T08:00:00Z", "2026-01-01T09:00:00.5Z")
@@ -340,6 +371,8 @@ def test_the_most_common_numbers_are_told_and_rare_ones_are_not() -> None:
         [5.0] * 10,
         [0.0, 1e-300, 1e300],
         [-1e308, 1e308],
+        [-1.7976931348623157e308, 1.7976931348623157e308],
+        [1e-300, 2e-300, 3e-300, 1.7976931348623157e308],
         [5e-324, 0.0],
         [-5e-324, 1e3],
         [1e15, 1e15 + 0.125],

@@ -82,6 +82,15 @@ def test_versions_go_on_rising_when_the_clock_is_set_back(bench: Bench) -> None:
     assert bench.latest().version == seen[-1]
 
 
+def test_a_sentinel_at_the_end_of_the_doubles_keeps_no_later_run_from_its_work(bench: Bench) -> None:
+    bench.run(rows(10))
+    sentinel = HEADER + b"1,Per,-1.7976931348623157E+308,true\r\n" + b"2,Kari,0.5,false\r\n" * 9
+    run = bench.run(sentinel)
+    assert run.outcome == "published"
+    whole_version(bench.container, str(run.version))
+    assert bench.run(rows(12)).outcome == "published"
+
+
 # ---- guards
 
 

@@ -1,9 +1,14 @@
 """Versions: they rise, `latest` moves forward by itself and anywhere for a person, old ones go."""
 
+import math
+
+import msgspec
 import pytest
 
+from contract.contract import contract_of
 from contract.documents import Adoption, Latest, encode
-from errors import Conflict, NotFound, StorageDown
+from contract.facts import Histogram
+from errors import Conflict, NotFound, SnapshotFailed, StorageDown
 from storage import adoption_blob, latest_blob, manifest_blob, run_blob
 from tests.exports import Bench, rows, whole_version
 from tests.fakes import MemoryContainer
@@ -115,6 +120,18 @@ def test_a_version_exists_when_its_manifest_does(bench: Bench) -> None:
     bench.container.create("snapshots/customers/20300101T000000Z-00000000/data.csv", b"x")
     assert bench.versions.ids() == [first]
     assert bench.versions.find("20300101T000000Z-00000000") is None
+
+
+def test_a_version_whose_manifest_could_not_be_read_again_is_never_made(bench: Bench) -> None:
+    (first,) = publish(bench, 1)
+    manifest = bench.versions.manifest(first)
+    contract = contract_of(manifest.columns, "")
+    endless = Histogram(edges=(-math.inf, 0.0), counts=(1,))  # JSON has no infinity
+    column = msgspec.structs.replace(manifest.columns[2], histogram=endless)
+    damaged = msgspec.structs.replace(manifest, version=bench.versions.new_id(), columns=(column,))
+    with pytest.raises(SnapshotFailed, match="could not be read again"):
+        bench.versions.write(damaged, contract, None)
+    assert bench.versions.ids() == [first]
 
 
 # ---- retention
