@@ -1,7 +1,7 @@
 """The JSON documents in Blob storage that one side writes and the other reads (design §6)."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -10,7 +10,8 @@ from contract.facts import ColumnFacts
 
 SCHEMA_VERSION = 1
 
-_VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", re.ASCII)
+_FORM = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
+_VERSION = re.compile(_FORM, re.ASCII)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """The version that training reads."""
 
-    version: str
+    version: Annotated[str, msgspec.Meta(pattern=f"^{_FORM}$")]
     pinned: bool = False
 
 

@@ -91,7 +91,9 @@ def run_export(export: Export, run: str, *, last_try: bool) -> Run:
         last_try: Whether nobody will try again after a transient failure.
 
     Raises:
-        Failure: a transient one that another try may mend (never on the last try), or a bug.
+        Failure: a transient one that another try may mend; on the last try only where the record itself could
+            be neither leased nor written.
+        Exception: an error nobody foresaw. It stands in the record all the same.
     """
     with export.record.lease(run) as held:
         if not held:
@@ -168,7 +170,7 @@ def _settle(export: Export, run: str, passed: _Pass) -> Run:
     manifest = _manifest(export, passed, contract, previous)
     same = _same_content(export, manifest, previous)
     if same:
-        return _settled_before(export, run, passed, same)
+        return _settled_before(export, run, passed, same, manifest.held_because)
     if passed.staging.commit("text/csv") is None:
         raise StorageDown(there_already(f"data of {manifest.version}"))
     if "parquet" in manifest.formats:
@@ -188,9 +190,16 @@ def _write_parquet(export: Export, manifest: Manifest, dialect: Dialect) -> None
         sink.commit(parquet.CONTENT_TYPE)
 
 
-def _settled_before(export: Export, run: str, passed: _Pass, same: Manifest) -> Run:
+def _settled_before(
+    export: Export, run: str, passed: _Pass, same: Manifest, held_because: Sequence[str]
+) -> Run:
+    """End a run whose content is a version already; `held_because` is what speaks against it now."""
+    if same.state == "held" and not held_because:
+        export.versions.publish(same.version)
+        return _publish(export, run, passed, msgspec.structs.replace(same, state="published"))
     if same.state == "held":
-        detail = "; ".join(["The same content is held already", *same.held_because, _how_to_publish(same)])
+        export.versions.retire(export.settings.keep_versions)
+        detail = "; ".join(["The same content is held already", *held_because, _how_to_publish(same)])
         return _ended(export, run, passed.started, "held", version=same.version, detail=detail)
     notes = passed.notes + _spread(export, same)
     return _ended(export, run, passed.started, "unchanged", version=same.version, detail="; ".join(notes))
@@ -209,6 +218,7 @@ def _same_content(export: Export, manifest: Manifest, previous: Manifest | None)
 def _publish(export: Export, run: str, passed: _Pass, manifest: Manifest) -> Run:
     notes = passed.notes
     if manifest.state == "held":
+        export.versions.retire(export.settings.keep_versions)
         detail = "; ".join([*manifest.held_because, *manifest.differences, _how_to_publish(manifest), *notes])
         return _ended(export, run, passed.started, "held", version=manifest.version, detail=detail)
     notes += _spread(export, manifest)

@@ -39,6 +39,12 @@ ORPHAN_AGE = timedelta(hours=24)
 _TIME = "%Y%m%dT%H%M%SZ"
 
 
+class _State(msgspec.Struct, frozen=True):
+    """Of a manifest, all that retention asks."""
+
+    state: str
+
+
 class Versions:
     """The versions of one export.
 
@@ -149,12 +155,14 @@ class Versions:
         blob = self._container.read(latest_blob(self._export))
         present = document(blob, latest_blob(self._export), Latest)
         wanted = self._wanted(version, pin, present)
-        self._publish(wanted.version)
-        if not self._swap(wanted, blob.etag if blob else None):
+        self.publish(wanted.version)
+        etag = self._swap(wanted, blob.etag if blob else None)
+        if etag is None:
             raise Conflict(f"The latest of {self._export} was moved meanwhile: look, then try again.")
         if self.find(wanted.version) is None:
             if present:
-                self._container.put(latest_blob(self._export), encode(present))
+                # Undone only where nobody has moved on from it: a run may be further by now.
+                self._swap(present, etag)
             raise Conflict(f"The version {wanted.version} was removed meanwhile: choose another.")
         return wanted
 
@@ -169,7 +177,8 @@ class Versions:
                 return Latest(version=known, pinned=bool(pin))
         raise NotFound(f"The export {self._export} has no published version yet.")
 
-    def _publish(self, version: str) -> None:
+    def publish(self, version: str) -> None:
+        """Make a held version a published one; any other is left as it is."""
         name = manifest_blob(self._export, version)
         blob = self._container.read(name)
         manifest = document(blob, name, Manifest)
@@ -179,11 +188,12 @@ class Versions:
                 name, encode(msgspec.structs.replace(manifest, state="published")), blob.etag
             )
 
-    def _swap(self, wanted: Latest, etag: str | None) -> bool:
+    def _swap(self, wanted: Latest, etag: str | None) -> str | None:
+        """Move `latest` on from an ETag (None: there is none yet), give its new one; None where it moved."""
         name = latest_blob(self._export)
         if etag is None:
-            return self._container.create(name, encode(wanted)) is not None
-        return self._container.replace(name, encode(wanted), etag) is not None
+            return self._container.create(name, encode(wanted))
+        return self._container.replace(name, encode(wanted), etag)
 
     def adopt_first(self, models: Iterable[str], manifest: Manifest) -> list[str]:
         """Let each model that has adopted nothing yet adopt this version; give their names (design §5)."""
@@ -199,11 +209,12 @@ class Versions:
     def retire(self, keep: int) -> list[str]:
         """Remove the oldest versions beyond `keep`, and what killed runs left; give the ids removed.
 
-        `latest` (pinned or not) and every model's adopted version stay, whatever their age. The manifest
-        goes first: data without a manifest is no version, and the next run removes it (an orphan).
+        So many published ones stay and so many held ones: neither push the others out. `latest` (pinned or
+        not) and every model's adopted version stay, whatever their age. The manifest goes first:
+        data without a manifest is no version, and the next run removes it (an orphan).
         """
         removed = []
-        for version in self.ids()[:-keep]:
+        for version in self._beyond(keep):
             if version in self._in_use():
                 continue
             blob = self._container.read(manifest_blob(self._export, version))
@@ -213,11 +224,27 @@ class Versions:
             if version in self._in_use():
                 # Somebody moved to it between look and removal: it was a version, and is one again.
                 self._container.create(manifest_blob(self._export, version), blob.data)
+                self.publish(version)  # what is referred to is published, whatever was read before
                 continue
             self._remove_data(version)
             removed.append(version)
         self._remove_orphans()
         return removed
+
+    def _beyond(self, keep: int) -> list[str]:
+        known = self.ids()
+        if len(known) <= keep:
+            return []
+        held = [version for version in known if self._is_held(version)]
+        published = [version for version in known if version not in held]
+        return sorted([*published[:-keep], *held[:-keep]])
+
+    def _is_held(self, version: str) -> bool:
+        blob = self._container.read(manifest_blob(self._export, version))
+        try:
+            return blob is not None and decode(blob.data, _State).state == "held"
+        except msgspec.DecodeError:
+            return False  # a damaged manifest keeps no run from its work: it goes by its age
 
     def _in_use(self) -> set[str]:
         latest = self.latest()

@@ -181,6 +181,47 @@ def test_the_same_content_is_held_once(bench: Bench) -> None:
     assert bench.names("snapshots/") == before
 
 
+DISABLED = PipeFacts(trouble=("the pipe is disabled",))
+
+
+def test_the_same_content_is_published_once_nothing_speaks_against_it_any_more(bench: Bench) -> None:
+    bench.run(rows(10))
+    told: list[tuple[str, str]] = []
+
+    def register(manifest: Manifest) -> str:
+        told.append((manifest.version, manifest.state))
+        return ""
+
+    bench.register = register
+    bench.fake.headers, bench.fake.facts = {"X-Dataset-Populated": "false"}, DISABLED
+    held = bench.run(rows(11))
+    bench.fake.headers = {}
+    again = bench.run(rows(11))
+    assert (again.outcome, again.version) == ("held", held.version)
+    assert "the pipe is disabled" in again.detail
+    assert "not populated" not in again.detail, "that is mended"
+    bench.fake.facts = PipeFacts()
+    before = bench.names("snapshots/")
+    mended = bench.run(rows(11))
+    assert (mended.outcome, mended.version) == ("published", held.version)
+    assert "rows 10 → 11" in mended.detail
+    assert bench.names("snapshots/") == before, "it lies there already"
+    assert bench.latest().version == held.version
+    manifest = whole_version(bench.container, str(held.version))
+    assert manifest.state == "published"
+    assert manifest.held_because, "it is told that it was held"
+    assert told == [(held.version, "published")]
+    assert bench.run(rows(11)).outcome == "unchanged"
+
+
+def test_a_first_version_that_was_held_is_adopted_when_the_settings_allow_it(bench: Bench) -> None:
+    bench.set(min_rows=50)
+    held = bench.run(rows(20))
+    bench.set(min_rows=10)
+    assert bench.run(rows(20)).outcome == "published"
+    assert adopted(bench).version == bench.latest().version == held.version
+
+
 def test_a_held_version_can_be_published_all_the_same(bench: Bench) -> None:
     run = held(bench, rows(4))
     moved = bench.versions.move(run.version, None)

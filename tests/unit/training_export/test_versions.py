@@ -115,6 +115,38 @@ def test_a_move_that_meets_another_is_refused(bench: Bench) -> None:
         bench.versions.advance(second)
 
 
+def test_a_move_to_a_version_that_was_removed_meanwhile_takes_back_nothing_but_itself(bench: Bench) -> None:
+    made = publish(bench, 3)
+    further: list[str] = []
+
+    class Meanwhile(MemoryContainer):
+        """The version is retired as `latest` moves to it; and another run moves `latest` on."""
+
+        def replace(self, name: str, data: bytes, etag: str) -> str | None:
+            moved = super().replace(name, data, etag)
+            if name == latest_blob("customers") and not further:
+                further.append(bench.versions.new_id())
+                self.delete(manifest_blob("customers", made[0]))
+                if run_too:
+                    self.put(name, encode(Latest(version=further[0])))
+            return moved
+
+    assert isinstance(bench.container, MemoryContainer)
+    meanwhile = Meanwhile(bench.clock)
+    meanwhile.blobs = bench.container.blobs
+    bench.container = meanwhile
+    run_too = True
+    with pytest.raises(Conflict, match="removed meanwhile"):
+        bench.versions.move(made[0], pin=False)
+    assert bench.latest().version == further.pop()
+    meanwhile.put(latest_blob("customers"), encode(Latest(version=made[2])))
+    meanwhile.create(manifest_blob("customers", made[0]), encode(whole_version(meanwhile, made[1])))
+    run_too = False
+    with pytest.raises(Conflict, match="removed meanwhile"):
+        bench.versions.move(made[0], pin=False)
+    assert bench.latest().version == made[2], "nobody had moved it on"
+
+
 def test_a_version_exists_when_its_manifest_does(bench: Bench) -> None:
     (first,) = publish(bench, 1)
     bench.container.create("snapshots/customers/20300101T000000Z-00000000/data.csv", b"x")
@@ -149,6 +181,28 @@ def test_the_newest_versions_stay_and_older_ones_go_whole(bench: Bench) -> None:
 
 
 @pytest.mark.fault(46)
+def test_held_versions_push_out_no_published_one_and_are_removed_themselves(bench: Bench) -> None:
+    bench.set(keep_versions=2)
+    published = publish(bench, 3)[1:]
+    held = [str(bench.run(rows(count)).version) for count in range(2, 7)]
+    assert bench.versions.ids() == [*published, *held[-2:]]
+    for version in held[:3]:
+        assert not [name for name in bench.names() if version in name]
+    newest = str(bench.run(rows(30)).version)
+    assert bench.versions.ids() == [published[1], *held[-2:], newest], "there is one to roll back to"
+    assert bench.versions.move(published[1], None).pinned
+
+
+@pytest.mark.fault(46)
+def test_a_damaged_manifest_keeps_no_run_from_its_work(bench: Bench) -> None:
+    bench.set(keep_versions=2)
+    first, *_ = publish(bench, 2)
+    bench.container.put(manifest_blob("customers", first), b"{")
+    assert bench.run(rows(30)).outcome == "published"
+    assert first not in bench.versions.ids()
+
+
+@pytest.mark.fault(46)
 def test_retention_spares_latest_a_pin_and_what_a_model_has_adopted(bench: Bench) -> None:
     made = publish(bench, 6)
     adoption = Adoption(version=made[1], contract_id="x", adopted="2026-11-23T02:00:00Z")
@@ -159,8 +213,10 @@ def test_retention_spares_latest_a_pin_and_what_a_model_has_adopted(bench: Bench
 
 
 @pytest.mark.fault(46)
-def test_a_version_moved_to_while_it_is_being_retired_survives(bench: Bench) -> None:
-    made = publish(bench, 3)
+@pytest.mark.parametrize("counts", [(20, 21, 22), (2, 3, 20)], ids=["published", "held"])
+def test_a_version_moved_to_while_it_is_being_retired_survives(bench: Bench, counts: tuple[int, ...]) -> None:
+    bench.set(min_rows=10)
+    made = [str(bench.run(rows(count)).version) for count in counts]
 
     class MovedTo(MemoryContainer):
         def delete(self, name: str) -> None:
@@ -173,7 +229,7 @@ def test_a_version_moved_to_while_it_is_being_retired_survives(bench: Bench) -> 
     rival.blobs = bench.container.blobs
     bench.container = rival
     assert made[0] not in bench.versions.retire(1)
-    whole_version(bench.container, made[0])
+    assert whole_version(bench.container, made[0]).state == "published"
 
 
 @pytest.mark.fault(46)
@@ -198,6 +254,15 @@ def test_another_exports_versions_are_not_ours(bench: Bench) -> None:
     bench.versions.retire(1)
     assert other in bench.names()
     assert len(bench.versions.ids()) == 1
+
+
+@pytest.mark.parametrize("version", ["", "zzz", "../20261123T020000Z-00000001", "20261123T020000Z-0000000"])
+def test_a_latest_that_names_no_version_is_damaged(bench: Bench, version: str) -> None:
+    bench.run(rows(10))
+    bench.container.put(latest_blob("customers"), encode(Latest(version=version)))
+    run = bench.run(rows(11))
+    assert run.outcome == "failed"
+    assert run.detail.startswith("latest/customers.json is damaged: restore the blob, or remove it")
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"version": 7}', b'{"version": "\xff"}', b"[" * 100_000])
