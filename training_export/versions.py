@@ -6,6 +6,7 @@ version or the new one, and nothing here needs a lock.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -229,15 +230,20 @@ class Versions:
             self._remove_data(version)
             removed.append(version)
         self._remove_orphans()
-        return removed
+        return sorted(removed)
 
-    def _beyond(self, keep: int) -> list[str]:
+    def _beyond(self, keep: int) -> Iterator[str]:
+        """Give the versions that have so many newer ones of their kind.
+
+        One is removed before the next is looked at: runs that are killed on the way get on all the same.
+        """
         known = self.ids()
-        if len(known) <= keep:
-            return []
-        held = [version for version in known if self._is_held(version)]
-        published = [version for version in known if version not in held]
-        return sorted([*published[:-keep], *held[:-keep]])
+        seen: Counter[bool] = Counter()
+        for version in reversed(known if len(known) > keep else []):
+            held = self._is_held(version)
+            seen[held] += 1
+            if seen[held] > keep:
+                yield version
 
     def _is_held(self, version: str) -> bool:
         blob = self._container.read(manifest_blob(self._export, version))
