@@ -101,7 +101,7 @@ class Contracts:
         Raises:
             NotFound: there is no such version.
             NoContract: the version's contract is missing or damaged.
-            Conflict: the version is held, or another adoption came between.
+            Conflict: the version is held, another adoption came between, or retention removed the version.
         """
         manifest = self.manifest(export, version)
         if manifest.state == "held":
@@ -120,6 +120,11 @@ class Contracts:
         if etag is None:
             raise Conflict(f"Another adoption for {model} came between: look at it, then adopt again.")
         self._cached.pop(model, None)
+        if self._container.read(manifest_blob(export, version)) is None:
+            if present:
+                # Undone only where nobody has adopted another since.
+                self._container.replace(name, present.data, etag)
+            raise Conflict(f"The version {version} was removed meanwhile: adopt another.")
         return wanted
 
     def manifest(self, export: str, version: str) -> Manifest:

@@ -9,10 +9,11 @@ import pytest
 
 from contract.contract import Column, Contract
 from contract.documents import Adoption, encode
-from errors import NoContract, NotFound, StorageDown, StorageRefused
+from errors import Conflict, NoContract, NotFound, StorageDown, StorageRefused
 from scoring.contracts import AWAY_S, REFRESH_S, Adopted, Contracts
 from scoring.deadline import Deadline
-from storage import Blob, adoption_blob, contract_blob, manifest_blob
+from storage import JSON, Blob, adoption_blob, contract_blob, manifest_blob
+from tests.exports import Bench, rows
 from tests.fakes import Clock, MemoryContainer
 
 FIRST, SECOND = "20261123T020000Z-00000001", "20261124T020000Z-00000002"
@@ -206,3 +207,33 @@ def test_calls_beside_one_that_looks_go_on_with_what_is_known(world: World) -> N
     world.storage.answering.set()
     looking.join(5)
     assert len(world.storage.asked) == asked + 1
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["another before", "none before"])
+@pytest.mark.fault(46)
+def test_a_version_that_retention_removes_meanwhile_takes_no_adoptions_place(before: bool) -> None:
+    class Retired(MemoryContainer):
+        """The version goes between the look at it and its adoption."""
+
+        def create(self, name: str, data: bytes, content_type: str = JSON) -> str | None:
+            self._retire(name)
+            return super().create(name, data, content_type)
+
+        def replace(self, name: str, data: bytes, etag: str) -> str | None:
+            self._retire(name)
+            return super().replace(name, data, etag)
+
+        def _retire(self, name: str) -> None:
+            if name == adoption_blob("churn") and retiring:
+                self.delete(manifest_blob("customers", retiring.pop()))
+
+    retiring: list[str] = []
+    bench = Bench(container=Retired(), models=("churn",) if before else ())
+    first, second = (str(bench.run(rows(count)).version) for count in (10, 11))
+    contracts = Contracts(bench.container, clock=bench.clock.monotonic, now=lambda: "now")
+    retiring.append(second)
+    with pytest.raises(Conflict, match=f"{second} was removed meanwhile: adopt another"):
+        contracts.adopt("churn", "customers", second)
+    if before:
+        assert contracts.adopted("churn", "customers", Deadline.after(5)).version == first
+    assert contracts.adopt("churn", "customers", first).version == first
