@@ -235,7 +235,7 @@ class ExportSettings(Section):
     allow_unframed: bool = False
     # The csv sink's own words; unset means: as the pipe says, else Sesam's defaults (facts/sesam.md §3.1).
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    quotechar: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    quotechar: Annotated[str, Field(max_length=1)] | None = None  # "": nothing is quoted
     escapechar: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     doublequote: bool | None = None
     lineterminator: Literal["\r\n", "\n", "\r"] | None = None

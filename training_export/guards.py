@@ -49,9 +49,16 @@ def dialect_of(settings: ExportSettings, sink: Mapping[str, Any]) -> Dialect:
         own, given = getattr(settings, word), sink.get(word)
         known = isinstance(given, bool if isinstance(usual, bool) or word == "byte_order_mark" else str)
         chosen[word] = own if own is not None else given if known else usual
+    if not chosen["quotechar"] or (settings.quotechar is None and _quotes_nothing(sink)):
+        chosen["quotechar"] = None
     if chosen["lineterminator"] not in _LINE_TERMINATORS:
         raise DataRefused("The csv sink's lineterminator is none of \\r\\n, \\n, \\r: change it in the pipe.")
     return Dialect(**chosen)
+
+
+def _quotes_nothing(sink: Mapping[str, Any]) -> bool:
+    """Say whether the sink writes no quotes, so that a quotation mark in its data is text."""
+    return sink.get("quoting") == "none" or ("quotechar" in sink and sink["quotechar"] is None)
 
 
 def expected_columns(settings: ExportSettings, sink: Mapping[str, Any], dialect: Dialect) -> tuple[str, ...]:
