@@ -27,7 +27,10 @@ class Lines:
     def __init__(self, chunks: Iterator[bytes], terminator: str) -> None:
         self._chunks = chunks
         self._terminator = terminator
-        self._carry = ""
+        # A line that has begun, in pieces: joined at every chunk it would take the square of its length.
+        self._begun: list[str] = []
+        self._length = 0
+        self._half = ""
         self._lines: Iterator[str] = iter(())
         self.nul_seen = False
         self.unterminated = False
@@ -41,28 +44,44 @@ class Lines:
         """Read the lines that the next chunk completes; at the end a last one without terminator, or none."""
         chunk = next(self._chunks, None)
         if chunk is None:
-            last, self._carry = self._carry, ""
+            last = self._rest()
             self.unterminated |= bool(last)
             self._lines = iter([last] if last else ())
             return bool(last)
         text = chunk.decode()
         self.characters += len(text)
         self.nul_seen |= "\0" in text
-        lines = (self._carry + text).split(self._terminator)
-        self._carry = lines.pop()
-        if len(self._carry) > LONGEST_RECORD:
+        self._lines = iter(self._completed(self._half + text))
+        if self._length > LONGEST_RECORD:
             raise DataRefused(
                 f"A line is longer than {LONGEST_RECORD:,} characters: is the line terminator "
                 f"{self._terminator!r}, as the dialect says?"
             )
-        self._lines = iter(lines)
         return True
 
     def unread(self) -> bytes:
         """Give back what was read of the chunks, but not as lines."""
-        rest = self._terminator.join([*self._lines, self._carry])
-        self._carry = ""
-        return rest.encode()
+        return self._terminator.join([*self._lines, self._rest()]).encode()
+
+    def _completed(self, text: str) -> list[str]:
+        """Give the lines that end in a text, and keep what begins in it."""
+        # The first half of a terminator of two characters waits for the second.
+        whole = text.removesuffix(self._terminator[:-1])
+        self._half = text[len(whole) :]
+        lines = whole.split(self._terminator)
+        rest = lines.pop()
+        if lines:
+            lines[0] = "".join((*self._begun, lines[0]))
+            self._begun, self._length = [], 0
+        self._begun.append(rest)
+        self._length += len(rest)
+        return lines
+
+    def _rest(self) -> str:
+        """Take the line that has begun."""
+        rest = "".join((*self._begun, self._half))
+        self._begun, self._length, self._half = [], 0, ""
+        return rest
 
 
 class Records:
