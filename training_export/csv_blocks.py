@@ -66,7 +66,8 @@ class Text:
         return (held + chunk)[: len(held) + len(chunk) - holds]
 
     def _without_mark(self, text: str) -> str:
-        self.byte_order_mark = text.startswith(_BOM)
+        # Without its mark these codecs would have refused the data, and none shows it.
+        self.byte_order_mark = self._mark_is_the_codecs or text.startswith(_BOM)
         wanted = None if self._mark_is_the_codecs else self._dialect.byte_order_mark
         if wanted is not None and wanted != self.byte_order_mark:
             found = "leads" if self.byte_order_mark else "is missing"

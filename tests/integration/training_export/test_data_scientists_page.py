@@ -8,12 +8,14 @@ import pytest
 from azure.storage.blob import ContainerClient
 from pydantic import SecretStr
 
+from contract.documents import encode
 from local.azurite import Azurite
 from local.bootstrap import ROOT
 from settings import StorageSettings
 from storage import mltable_blob, open_container
 from tests.environments import environment
-from tests.exports import Bench
+from tests.exports import Bench, FakeNode
+from training_export.publisher import PipeFacts
 
 PAGE = (ROOT / "docs" / "data-scientists.md").read_text()
 BODY = (
@@ -69,6 +71,15 @@ def test_pandas_keeps_zeros_gaps_and_digits(folder: Path) -> None:
         '["008","0252",null,null,null,null,null,"NA"],'
         '["009",null,9007199254740993,2.0,false,"1936-01-12T00:00:00.000Z","2026-01-02T03:04:05.123Z",null]]'
     )
+
+
+def test_pandas_reads_what_is_not_quoted_and_what_has_a_mark_as_it_was_written(tmp_path: Path) -> None:
+    bench = Bench(node=FakeNode(facts=PipeFacts(sink={"quoting": "none", "encoding": "utf-16"})))
+    body = '_id,Note\r\n1,"abc\r\n2,def"\r\n'.encode("utf-16")
+    version = str(bench.run(body).version)
+    (tmp_path / "manifest.json").write_bytes(encode(bench.versions.manifest(version)))
+    (tmp_path / "data.csv").write_bytes(body)
+    assert shown(block("pandas"), tmp_path) == '[[1,"\\"abc"],[2,"def\\""]]'
 
 
 def test_mltable_keeps_them_too(folder: Path) -> None:

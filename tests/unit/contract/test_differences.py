@@ -103,6 +103,19 @@ def test_long_lists_are_cut_with_their_count() -> None:
 @pytest.mark.fault(38)
 def test_a_reordering_is_told_from_a_change() -> None:
     old = manifest(lines_digest="d", sha256="a")
-    assert differences(old, manifest(lines_digest="d", sha256="b")) == ("the same rows in another order",)
+    assert differences(old, manifest(lines_digest="d", sha256="b")) == (
+        "the same rows, written or ordered otherwise",
+    )
     assert differences(old, manifest(lines_digest="e", sha256="b")) == ()
     assert differences(old, manifest(lines_digest="d", sha256="a")) == ()
+
+
+@pytest.mark.fault(38)
+def test_the_same_cells_under_other_names_or_in_more_rows_are_not_the_same_rows() -> None:
+    old = manifest(column("a"), column("b"), lines_digest="d", sha256="a")
+    renamed = manifest(column("a"), column("c"), lines_digest="d", sha256="b")
+    assert differences(old, renamed) == ("new columns: c", "columns gone: b")
+    exchanged = manifest(column("b"), column("a"), lines_digest="d", sha256="b")
+    assert differences(old, exchanged) == ("columns in another order",)
+    more = manifest(column("a"), column("b"), lines_digest="d", sha256="b", rows=125)
+    assert differences(old, more) == ("rows 100 → 125 (+25.0%)",)

@@ -5,6 +5,7 @@ import gc
 import io
 import random
 import re
+import time
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -273,7 +274,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
 
 @pytest.mark.parametrize("mark", [True, False, None])
 def test_the_mark_of_utf_16_is_the_encodings_own(mark: bool | None) -> None:
-    assert scanned(NORWEGIAN, Dialect(encoding="utf-16", byte_order_mark=mark)).columns[0].name == "_id"
+    for encoding in ("utf-16", "utf-32"):
+        told = scanned(NORWEGIAN, Dialect(encoding=encoding, byte_order_mark=mark))
+        assert told.columns[0].name == "_id"
+        assert told.byte_order_mark, "one leads, and the manifest says so"
+    assert not scanned(NORWEGIAN, Dialect(encoding="utf-16-le")).byte_order_mark
 
 
 def test_text_after_a_closing_quote_is_refused() -> None:
@@ -287,6 +292,15 @@ def test_the_digest_is_the_same_for_the_same_lines_in_any_order() -> None:
     assert scanned("_id,Name\r\n1,a\r\n2,b\r\n3,d\r\n").digest != first.digest
     assert scanned("_id,Name\r\n1,a\r\n2,c\r\n3,b\r\n").digest != first.digest
     assert scanned("_id,Name\r\na,1\r\n2,b\r\n3,c\r\n").digest != first.digest
+
+
+@pytest.mark.fault(47)
+def test_a_long_cell_in_small_chunks_takes_time_by_its_length_and_not_by_its_square() -> None:
+    data = b'_id,Name\r\n1,"' + b"y" * 400_000 + b'"\r\n'
+    began = time.process_time()
+    assert scan(chunks(data, 16), Dialect(escapechar="\\")).rows == 1
+    # A tenth of that; the square of the length takes twice as long and more.
+    assert time.process_time() - began < 2.0
 
 
 @pytest.mark.fault(47)

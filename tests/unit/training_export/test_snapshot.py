@@ -6,6 +6,7 @@ import pytest
 
 from contract.documents import Adoption, Manifest, decode
 from errors import DataRefused, Failure, NodeRefused, NodeUnavailable, UnderWay
+from settings import ExportSettings
 from storage import adoption_blob, data_blob, turn_blob
 from tests.exports import HEADER, Bench, rows, whole_version
 from tests.fakes import MemoryContainer
@@ -61,7 +62,7 @@ def test_the_same_rows_in_another_order_are_a_version_that_says_so(bench: Bench)
     run = bench.run(b"".join([lines[0], *reversed(lines[1:])]))
     assert run.outcome == "published"
     assert whole_version(bench.container, bench.latest().version).differences == (
-        "the same rows in another order",
+        "the same rows, written or ordered otherwise",
     )
 
 
@@ -259,6 +260,38 @@ def test_the_pipes_own_words_are_taken_and_the_exports_beat_them(bench: Bench) -
     refused = bench.run(b"_id|Other\n1|Per\n")
     assert refused.outcome == "failed"
     assert "'Name' missing; 'Other' not expected" in refused.detail
+
+
+NOTHING_QUOTED = b'_id,Name\r\n1,"abc\r\n2,def"\r\n3,"7"\r\n'
+
+
+@pytest.mark.statement("sesam-36")
+@pytest.mark.parametrize(
+    ("sink", "own"),
+    [
+        ({"quoting": "none"}, None),
+        ({"quoting": "none", "quotechar": '"'}, None),
+        ({"quoting": "none", "quotechar": None}, None),
+        ({"quotechar": None}, None),
+        ({}, ""),
+    ],
+)
+def test_where_the_sink_quotes_nothing_a_quotation_mark_is_text(
+    bench: Bench, sink: dict[str, Any], own: str | None
+) -> None:
+    bench.fake.facts = PipeFacts(sink=sink)
+    bench.settings = ExportSettings(pipe="customers-csv", quotechar=own)
+    run = bench.run(NOTHING_QUOTED)
+    assert run.outcome == "published"
+    assert "no MLTable" in run.detail, "Azure ML's engine would take the mark for a quote"
+    manifest = bench.versions.manifest(bench.latest().version)
+    assert (manifest.rows, manifest.dialect["quotechar"]) == (3, None)
+
+
+def test_the_exports_own_quote_beats_a_pipe_that_says_it_quotes_nothing(bench: Bench) -> None:
+    bench.fake.facts = PipeFacts(sink={"quoting": "none", "quotechar": None})
+    bench.set(quotechar='"')
+    assert bench.run(b'_id,Name\r\n1,"a,b"\r\n').outcome == "published"
 
 
 @pytest.mark.statement("sesam-34")
