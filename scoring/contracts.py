@@ -122,7 +122,8 @@ class Contracts:
         self._cached.pop(model, None)
         if self._container.read(manifest_blob(export, version)) is None:
             if present:
-                # Undone only where nobody has adopted another since.
+                # Undone only where nobody has adopted another since. A first one stays, for a removal has no
+                # condition; its contract is there, and serves until another is adopted.
                 self._container.replace(name, present.data, etag)
             raise Conflict(f"The version {version} was removed meanwhile: adopt another.")
         return wanted

@@ -91,8 +91,8 @@ def run_export(export: Export, run: str, *, last_try: bool) -> Run:
         last_try: Whether nobody will try again after a transient failure.
 
     Raises:
-        Failure: a transient one that another try may mend; on the last try only where the record itself could
-            be neither leased nor written.
+        Failure: a transient one that another try may mend. On the last try, and one that is not transient,
+            only where the record itself could not be leased or written.
         Exception: an error nobody foresaw. It stands in the record all the same.
     """
     with export.record.lease(run) as held:

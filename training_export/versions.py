@@ -162,7 +162,8 @@ class Versions:
             raise Conflict(f"The latest of {self._export} was moved meanwhile: look, then try again.")
         if self.find(wanted.version) is None:
             if present:
-                # Undone only where nobody has moved on from it: a run may be further by now.
+                # Undone only where nobody has moved on from it: a run may be further by now. A first one
+                # stays, for a removal has no condition; the next published version moves on from it.
                 self._swap(present, etag)
             raise Conflict(f"The version {wanted.version} was removed meanwhile: choose another.")
         return wanted

@@ -79,7 +79,7 @@ def test_pandas_reads_what_is_not_quoted_and_what_has_a_mark_as_it_was_written(t
     version = str(bench.run(body).version)
     (tmp_path / "manifest.json").write_bytes(encode(bench.versions.manifest(version)))
     (tmp_path / "data.csv").write_bytes(body)
-    assert shown(block("pandas"), tmp_path) == '[[1,"\\"abc"],[2,"def\\""]]'
+    assert shown(block("pandas"), tmp_path) == '[["1","\\"abc"],["2","def\\""]]'
 
 
 def test_mltable_keeps_them_too(folder: Path) -> None:
