@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "reliability.md"
 PROMISES = [f"P{number}" for number in range(1, 15)]
 FAULTS = [str(number) for number in range(1, 49)]
 
-_PROOF = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+_PROOF = re.compile(r"`(tests/[\w/]+\.py)::(?:Test\w+::)?(test_\w+)`")
 
 
 class Row(NamedTuple):
