@@ -109,13 +109,18 @@ READERS: dict[ColumnType, Callable[[str], Value | None]] = {
 """How a non-empty cell of each type is read; None where it is not of the type."""
 
 
-_TAGGED = re.compile(r"~[:fdtrub]")
+# A tag counts only with what may stand behind it: a text that begins like one must not make all cells tagged.
+_TAGGED = re.compile(
+    r"~(:[^ ].*|[fd][0-9.eE+-]+|t[0-9]{4}-[0-9]{2}-[0-9]{2}.*|u[0-9a-fA-F-]{36}|r[A-Za-z][A-Za-z0-9+.-]*:.*"
+    r"|b((?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}[A-Za-z0-9+/=]{2})?)",
+    re.DOTALL,
+)
 _FULL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*:")
 
 
 def text_spelling(cell: str) -> str:
     """Say how one text cell is written: `tagged`, `full` or `bare`."""
-    if _TAGGED.match(cell):
+    if _TAGGED.fullmatch(cell):
         return "tagged"
     return "full" if _FULL.match(cell) else "bare"
 

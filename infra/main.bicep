@@ -26,8 +26,8 @@ param exportEveryHours int = 24
 @description('App settings that the vault holds, comma-separated. SESAM__JWT is its secret sesam--jwt.')
 param settingsFromVault string = 'SESAM__JWT,MODELS__CHURN__KEY'
 
-@description('Further app settings, such as {"SESAM__URL": "…"}; they beat bridge.toml. No secrets.')
-param bridgeSettings object = {}
+@description('Further app settings, NAME=value;NAME=value; they beat bridge.toml. No secrets.')
+param bridgeSettings string = ''
 
 @description('An existing Azure ML workspace that the app scores at by its identity, or registers versions in.')
 param azureMlWorkspace string = ''
@@ -51,6 +51,12 @@ var dataAssets = {
   AZURE_ML__WORKSPACE: azureMlWorkspace
   AZURE_ML__DATASTORE: azureMlDatastore
 }
+// No JSON: its quotation marks do not survive azd's parameter file.
+var furtherSettings = toObject(
+  filter(split(bridgeSettings, ';'), pair => contains(pair, '=')),
+  pair => trim(substring(pair, 0, indexOf(pair, '='))),
+  pair => substring(pair, indexOf(pair, '=') + 1)
+)
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: 'rg-${environmentName}'
@@ -127,7 +133,7 @@ module app 'app/function.bicep' = {
     insightsName: monitoring.outputs.insightsName
     exportSchedule: empty(exportSchedule) ? '0 0 2 * * *' : exportSchedule
     settingsFromVault: empty(settingsFromVault) ? [] : split(settingsFromVault, ',')
-    settings: union(empty(azureMlDatastore) ? {} : dataAssets, bridgeSettings)
+    settings: union(empty(azureMlDatastore) ? {} : dataAssets, furtherSettings)
   }
 }
 

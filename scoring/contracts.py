@@ -119,12 +119,13 @@ class Contracts:
             etag = self._container.replace(name, encode(wanted), present.etag)
         if etag is None:
             raise Conflict(f"Another adoption for {model} came between: look at it, then adopt again.")
+        gone = self._container.read(manifest_blob(export, version)) is None
+        if gone and present:
+            # Undone only where nobody has adopted another since. A first one stays, for a removal has no
+            # condition; its contract is there, and serves until another is adopted.
+            self._container.replace(name, present.data, etag)
         self._cached.pop(model, None)
-        if self._container.read(manifest_blob(export, version)) is None:
-            if present:
-                # Undone only where nobody has adopted another since. A first one stays, for a removal has no
-                # condition; its contract is there, and serves until another is adopted.
-                self._container.replace(name, present.data, etag)
+        if gone:
             raise Conflict(f"The version {version} was removed meanwhile: adopt another.")
         return wanted
 

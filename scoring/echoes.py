@@ -5,7 +5,8 @@ An echo is compared as its type allows. Rows that were sent null or "" tell noth
     text, integer    every value must be the one that was sent
     date, datetime   likewise, as the moment that it is: in milliseconds, or in a text that `values` reads; to
                      the second where the echo has no fraction, to the day where it has no time. Where one of
-                     the two has a zone and the other none it may be another clock's: only the order counts
+                     the two has a zone and the other none it may be another clock's: only the order counts.
+                     A null tells nothing: dates beyond a library's range become null
     number, boolean  only the order counts, as services round and scale them: wrong is where all that was sent
                      comes back, in other rows; a number to the precision of a 32-bit float
 
@@ -92,7 +93,7 @@ def _changed(kind: Kind, told: Pairs) -> int:
     """Count the rows with another value than was sent, where each tells."""
     if kind.same is None:
         return _moved(kind, told)
-    verdicts = [False if e is None or e == "" else kind.same(s, e) for s, e in told]
+    verdicts = [kind.same(s, None if e == "" else e) for s, e in told]
     if None not in verdicts:
         return verdicts.count(False)
     came = [None if e == "" else kind.read(e) for _, e in told]
@@ -121,7 +122,7 @@ def _text(value: object) -> str | None:
 def _same_text(sent: object, echoed: object) -> bool | None:
     if not isinstance(sent, str):
         return None  # a constant of the settings may be anything
-    if isinstance(echoed, str):
+    if echoed is None or isinstance(echoed, str):
         return echoed == sent
     # A service may read the text 0150 as the number 150.
     if isinstance(echoed, bool) or not isinstance(echoed, int | float) or not _DIGITS.fullmatch(sent):
@@ -140,8 +141,10 @@ def _numeric(value: object) -> int | float | None:
 
 def _same_integer(sent: object, echoed: object) -> bool | None:
     whole, back = _numeric(sent), _numeric(echoed)
-    if not isinstance(whole, int) or back is None:
+    if not isinstance(whole, int) or (back is None and echoed is not None):
         return None
+    if back is None:
+        return False
     if isinstance(back, int):
         return back == whole
     return back == _double(whole) if back.is_integer() else None
@@ -183,7 +186,8 @@ def _same_moment(sent: object, echoed: object) -> bool | None:
     if at is None or back is None or not isinstance(sent, str):
         return None  # a constant of the settings may be anything
     if not isinstance(echoed, str):
-        return math.floor(at * 1000) <= back <= math.ceil(at * 1000)
+        same = math.floor(at * 1000) <= back <= math.ceil(at * 1000)
+        return same if same or int(back) in _MILLISECONDS else None
     if echoed == sent[:10] or abs(at - back) < (0.001 if "." in echoed else 1):
         return True
     return False if bool(_ZONE.search(sent)) == bool(_ZONE.search(echoed)) else None
@@ -203,6 +207,8 @@ def _same_text_or_moment(sent: object, echoed: object) -> bool | None:
     return _same_moment(sent, echoed) if is_moment else _same_text(sent, echoed)
 
 
+# From 1973 to the year 5138: days, years, codes, seconds and nanoseconds are other numbers.
+_MILLISECONDS = range(10**11, 10**14)
 _DIGITS = re.compile(r"-?[0-9]{1,400}(\.0+)?", re.ASCII)
 _ZONE = re.compile(r"(Z|[+-][0-9]{2}:[0-9]{2})$", re.ASCII)
 

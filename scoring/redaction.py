@@ -16,7 +16,7 @@ from scoring.dialects.protocol import Row, SentColumn
 
 LONGEST_TEXT_SHOWN = 300
 # A first line that is longer is rows rather than words, and would take long to search.
-LONGEST_LINE_READ = 20_000
+LONGEST_LINE_READ = 2_000
 BLOT = "…"
 
 

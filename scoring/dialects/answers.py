@@ -177,7 +177,7 @@ def _inside(answer: object, row_count: int) -> object:
 
 def _lists(answer: Mapping[str, object]) -> dict[str, object]:
     # {"predictions": […], "probabilities": […]}: to open `predictions` would lose the other column.
-    return {name: value for name, value in answer.items() if isinstance(value, list) and value}
+    return {n: v for n, v in answer.items() if isinstance(v, list) and (v or n not in ERRORS)}
 
 
 def _output(outputs: Mapping[str, object], output_name: str) -> object:

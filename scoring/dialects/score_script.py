@@ -20,8 +20,7 @@ from collections.abc import Mapping, Sequence
 from scoring.dialects.answers import ReadsAllShapes
 from scoring.dialects.bodies import encoded
 from scoring.dialects.protocol import Maker, Row, SentColumn
-
-EVERY_COLUMN = "*"
+from settings import EVERY_COLUMN
 
 
 class ScoreScript(ReadsAllShapes):

@@ -147,7 +147,7 @@ def test_odd_cells_in_a_column_make_errors_and_never_another_feature(
 ) -> None:
     column = data.draw(st.lists(KINDS[kind], min_size=1, max_size=8))
     cells = [written.cells[spelling] for written in column]
-    odd = data.draw(st.sampled_from(["unknown", "of old: unknown", "7.7"]))
+    odd = data.draw(st.sampled_from(["unknown", "of old: unknown", "7.7", "~ten days", "~bra", "~: x"]))
     contract = taught_by([*cells, odd])
     for written, cell in zip(column, cells, strict=True):
         (taught,) = encode_cells(contract, [cell]).values()

@@ -23,7 +23,7 @@ def test_a_service_s_own_error_text_is_shown_without_any_value_that_was_sent() -
     rows: list[Row] = [[30, "Bodø"], [41, "a"]]
     text = "City 'Bodø' near Bodø: could not convert 'x y' in column 'Age' at 41.5: Bodø\nTraceback: secret"
     assert redacted(text, columns, rows) == ("City '…' near …: could not convert '…' in column 'Age' at #: …")
-    assert len(redacted("x" * 10_000, columns, rows)) == 300
+    assert len(redacted("x" * 1_000, columns, rows)) == 300
     assert redacted("a\x00b\x1b[31m", columns, rows) == "… b [#m"
     assert redacted("", columns, rows) == redacted(" \n ", columns, rows) == ""
 
@@ -41,7 +41,7 @@ def test_a_text_of_several_lines_is_blotted_out_line_by_line(break_: str) -> Non
 
 @pytest.mark.statement("azureml-25", "azureml-42")
 def test_a_text_that_is_longer_than_what_is_shown_is_blotted_out_as_a_whole() -> None:
-    sent = f"{NOTE}, {'x' * 5_000}"
+    sent = f"{NOTE}, {'x' * 1_500}"
     assert shown(f"Unknown note {sent} in column Note", sent) == "Unknown note … in column Note"
     assert len(shown(f"Unknown {'y ' * 500}{sent}", sent)) <= LONGEST_TEXT_SHOWN
     assert shown(f"Unknown note {sent * 5}", sent * 5) == "", "too long to be searched: nothing of it"

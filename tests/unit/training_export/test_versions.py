@@ -194,6 +194,16 @@ def test_held_versions_push_out_no_published_one_and_are_removed_themselves(benc
 
 
 @pytest.mark.fault(46)
+def test_held_content_that_comes_again_lets_older_held_versions_go(bench: Bench) -> None:
+    published = publish(bench, 1)
+    first, second = (str(bench.run(rows(count)).version) for count in (2, 3))
+    assert bench.versions.ids() == [*published, first, second]
+    bench.set(keep_versions=1)
+    assert bench.run(rows(3)).version == second
+    assert bench.versions.ids() == [*published, second]
+
+
+@pytest.mark.fault(46)
 def test_a_damaged_manifest_keeps_no_run_from_its_work(bench: Bench) -> None:
     bench.set(keep_versions=2)
     first, *_ = publish(bench, 2)
