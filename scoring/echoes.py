@@ -62,12 +62,20 @@ def refuse_reordered(column: SentColumn, sent: tuple[Value | None, ...], echoed:
 
 
 def _same_as_texts(column: SentColumn, sent: Column, echoed: Column) -> bool:
-    """Say, at once for all, whether numbers come back as texts, as in classic's swagger form."""
-    if column.type == "integer":
-        return _as_texts(sent) == list(echoed)
-    if column.type != "number" or set(map(type, echoed)) != {str}:
+    """Say, at once for all, whether values come back as texts, as in classic's swagger form."""
+    if column.type not in ("integer", "number", "boolean"):
         return False
-    return numerals.numbers(echoed) == list(sent)  # type: ignore[arg-type]  # just seen: texts
+    if None in sent:
+        told = [pair for pair in zip(sent, echoed, strict=True) if pair[0] is not None]
+        sent, echoed = ([pair[at] for pair in told] for at in (0, 1))
+    if set(map(type, echoed)) != {str}:
+        return False
+    if column.type == "boolean":
+        words = next((words for words in _TRUTHS if words.issuperset(echoed)), None)
+        return words is not None and [text in _TRUE for text in echoed] == list(sent)
+    if column.type == "number":
+        return numerals.numbers(echoed) == list(sent)  # type: ignore[arg-type]  # just seen: texts
+    return _as_texts(sent) == list(echoed)
 
 
 def _as_texts(sent: Column) -> Sequence[object]:
@@ -207,6 +215,8 @@ def _same_text_or_moment(sent: object, echoed: object) -> bool | None:
     return _same_moment(sent, echoed) if is_moment else _same_text(sent, echoed)
 
 
+_TRUE = frozenset({"true", "True"})
+_TRUTHS = (frozenset({"true", "false"}), frozenset({"True", "False"}))
 # From 1973 to the year 5138: days, years, codes, seconds and nanoseconds are other numbers.
 _MILLISECONDS = range(10**11, 10**14)
 _DIGITS = re.compile(r"-?[0-9]{1,400}(\.0+)?", re.ASCII)

@@ -262,15 +262,21 @@ _BEGINS_NAMESPACE = np.array(
 
 def _may_have_namespace(cells: Cells) -> Mask:
     """Say which cells hold a colon, or may hold one further on; not those with a blank well before it."""
-    first = cells.near[:2]
-    sentences = _hold(first, " ") & ~_hold(first, ":")
-    return (_hold(cells.near, ":") | (cells.lengths > LONG)) & ~sentences
+    may = _hold(cells.near, ":")
+    if cells.longest > LONG:
+        may |= cells.lengths > LONG
+    if may.any():
+        first = cells.near[:2]
+        may &= _hold(first, ":") | ~_hold(first, " ")
+    return may
 
 
 def _hold(near: Words, character: str) -> Mask:
     # After Mycroft: a borrow reaches the high bit of some byte only where one of them is zero.
     zeroed = near ^ np.uint64(int.from_bytes(character.encode() * WORD))
-    held: Mask = (((zeroed - _LOWS) & ~zeroed & _HIGHS) != 0).any(axis=0)
+    borrows = zeroed - _LOWS
+    borrows &= np.invert(zeroed, out=zeroed)
+    held: Mask = (np.bitwise_or.reduce(borrows, axis=0) & _HIGHS) != 0
     return held
 
 
