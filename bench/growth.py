@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from bench.customers import entities
 from bench.models import AnswersAtOnce, answer_to, model_of
 from bench.tables import Table
-from bench.timing import cpu_seconds
+from bench.timing import in_turn
 from local.proof.snapshot import table
 from scoring.batch import score
 from scoring.deadline import Deadline
@@ -21,7 +21,7 @@ CHUNK = 256 * 1024
 type Work = tuple[Callable[[], object], float]
 
 
-def run(times: Sequence[int] = TIMES, repeats: int = 3) -> Table:
+def run(times: Sequence[int] = TIMES) -> Table:
     """Measure each at ×1, ×10, ×100, in turn, as the machine's speed changes from second to second."""
     works: Sequence[tuple[str, Callable[[int], Work]]] = (
         (f"a call of {ENTITIES} entities × …, µs an entity", _larger_calls),
@@ -31,9 +31,11 @@ def run(times: Sequence[int] = TIMES, repeats: int = 3) -> Table:
     rows = []
     for title, work in works:
         made = {str(time): work(time) for time in times}
-        taken = cpu_seconds({time: do for time, (do, _) in made.items()}, repeats)
-        costs = [taken[time] / units for time, (_, units) in made.items()]
-        rows.append((title, *(f"{cost:.1f}" for cost in costs), f"**{costs[-1] / costs[0] - 1:+.0%}**"))
+        rounds = in_turn({time: do for time, (do, _) in made.items()})
+        costs = [rounds.median(time) / units for time, (_, units) in made.items()]
+        first, *_, last = made
+        grown = rounds.ratio(last, first) * made[first][1] / made[last][1] - 1
+        rows.append((title, *(f"{cost:.1f}" for cost in costs), f"**{grown:+.0%}**"))
     return Table(
         "6. Growth",
         "CPU time for so many times the work; dialect `designer`.",

@@ -23,7 +23,7 @@ BATCH, LARGE = 100, 1_000
 CALLERS_OF_LARGE = 16
 
 
-def run(callers: Sequence[int] = CALLERS, seconds: float = 4) -> list[Table]:
+def run(callers: Sequence[int] = CALLERS, seconds: float = 3) -> list[Table]:
     """Measure all; ours, the direct client and the other functions in turn."""
     with running_parts() as parts, _running_empty(parts.service) as empty:
         sizes = [(BATCH, count) for count in callers]
@@ -35,7 +35,7 @@ def run(callers: Sequence[int] = CALLERS, seconds: float = 4) -> list[Table]:
         rows.append(
             _beside(f"{LARGE:,} entities split by 4, callers: 1", parts, empty, "split", LARGE, 1, seconds)
         )
-        hop = _hop(empty, callers, min(seconds, 3))
+        hop = _hop(empty, callers, seconds)
     about = (
         "A service with 20 ms a request and 0.2 ms a row; entities per second, and milliseconds an answer. "
         "Beside it two functions under the same engine: a plain one, `json`, `requests` and nothing checked, "

@@ -6,6 +6,7 @@ from bench import cold_start, growth, own_cpu
 from bench.customers import contract, entities
 from bench.models import DIALECTS, AnswersAtOnce, answer_to, model_of
 from bench.tables import BEGIN, END, Table, replaced
+from bench.timing import Rounds
 from scoring.batch import score
 from scoring.deadline import Deadline
 
@@ -20,9 +21,15 @@ def test_what_is_measured_scores_every_entity_and_finds_none_outside_its_contrac
 
 
 def test_own_cpu_is_measured_beside_what_stands_beside_it() -> None:
-    measured = own_cpu.measure(20, "designer", repeats=1)
-    assert min(measured.ours, measured.json_all, measured.plain, measured.predecessor) > 0
-    assert measured.ratio == measured.ours / measured.json_all
+    measured = own_cpu.measure(20, "designer", seconds=0)
+    works = ("ours", "json_all", "json_entities", "plain", "predecessor")
+    assert min(measured.each_us(work) for work in works) > 0
+
+
+def test_a_ratio_is_of_one_round_so_that_a_machine_that_slows_down_slows_both() -> None:
+    rounds = Rounds({"ours": [2.0, 2.0, 6.0, 6.0, 6.0], "theirs": [1.0, 1.0, 1.0, 3.0, 3.0]})
+    assert rounds.ratio("ours", "theirs") == 2.0
+    assert rounds.median("ours") / rounds.median("theirs") == 6.0
 
 
 def test_growth_is_measured() -> None:
