@@ -19,7 +19,7 @@ import telemetry
 from errors import Failure, InvalidRequest, Overloaded, SettingsWrong, TooLarge
 
 if TYPE_CHECKING:
-    from settings import LimitSettings
+    from sections import LimitSettings
 
 PROBLEM = "application/problem+json"
 
@@ -97,7 +97,8 @@ async def answered(request: Request, work: Coroutine[Any, Any, Response]) -> Res
 
 
 def _refuse_large_headers(request: Request) -> None:
-    from settings import HEADER_BYTES, settings  # with the first call: cold start counts
+    from sections import HEADER_BYTES  # with the first call: cold start counts
+    from settings import settings
 
     try:
         most = settings().limits.header_bytes

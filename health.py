@@ -59,7 +59,7 @@ async def _ready(*, deep: bool) -> Response:
 
 def checks(*, deep: bool) -> Iterator[Check]:
     """Look at one thing after the other; `deep` at those that cost the world a request."""
-    from scoring import models
+    from scoring import description, models
     from scoring import probe as scoring_probe
     from settings import settings
     from training_export import probe as training_probe
@@ -75,20 +75,20 @@ def checks(*, deep: bool) -> Iterator[Check]:
     if deep and given.exports:
         yield from training_probe.checks(given)
     for name, model in found.items():
-        yield checked(f"model {name}", partial(models.readiness, model))
-        yield checked(f"web service of {name}", partial(models.service_readiness, model))
+        yield checked(f"model {name}", partial(description.readiness, model))
+        yield checked(f"web service of {name}", partial(description.service_readiness, model))
         if deep:
             yield from scoring_probe.checks(model, models.container())
 
 
 def _storage(given: "Settings", *, deep: bool) -> str:
-    from storage import open_container, probe_container
+    from storage import latest_blob, open_container, probe_container
 
     container = open_container(given.storage, retries=0, timeout_s=5)
     if deep:
         probe_container(container)
         return f"the container {given.storage.container} can be written and read"
-    container.read("latest/none.json")
+    container.read(latest_blob(""))
     return f"the container {given.storage.container} answers"
 
 

@@ -36,6 +36,7 @@ from errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from scoring.description import Model
 from scoring.drift import DriftReport
 from scoring.golden import Kept
 from scoring.routes import Adopt
@@ -78,38 +79,6 @@ class LoneEntity(TypedDict):
 
     _id: NotRequired[str | None]
     _deleted: NotRequired[Any]
-
-
-class ModelAdopted(TypedDict):
-    """What a model has adopted, by whose contract its entities are encoded."""
-
-    version: str
-    contract: str
-    adopted: str
-
-
-class ModelLatest(TypedDict):
-    """How the export's `latest` differs from what the model has adopted."""
-
-    version: str
-    differences: NotRequired[list[str]]
-    drift: NotRequired[list[Drift]]
-    detail: NotRequired[str]
-
-
-class Model(TypedDict):
-    """A configured model. What does not apply is left out; `detail` says what stands in its way."""
-
-    name: str
-    dialect: str
-    prefix: str
-    contract: NotRequired[None]
-    export: NotRequired[str]
-    columns: NotRequired[list[str] | None]
-    adopted: NotRequired[ModelAdopted | None]
-    latest: NotRequired[ModelLatest | None]
-    trouble: NotRequired[str | None]
-    detail: NotRequired[str]
 
 
 class Started(TypedDict):
@@ -196,7 +165,9 @@ OPERATIONS = (
         "/api/health/ready",
         "Whether settings, storage, contracts and web services are in order, each with what to do.",
         Ready,
-        query={"deep": "`1` also replays every model's golden rows at its web service."},
+        query={
+            "deep": "`1` also writes to storage, asks the Sesam node, and replays every model's golden rows."
+        },
         also=503,
     ),
     Operation("GET", "/api/openapi.json", "This document.", dict[str, Any]),
@@ -242,14 +213,14 @@ OPERATIONS = (
     ),
     Operation("GET", "/api/exports", "Every export.", list[Export], (Conflict, *STORAGE)),
     Operation(
-        "GET", "/api/exports/{name}", "Latest, last run, versions.", Export, (NotFound, Conflict, *STORAGE)
+        "GET", "/api/exports/{export}", "Latest, last run, versions.", Export, (NotFound, Conflict, *STORAGE)
     ),
     Operation(
-        "POST", "/api/exports/{name}", "Start a run.", Started, (NotFound, Conflict, *STORAGE), status=202
+        "POST", "/api/exports/{export}", "Start a run.", Started, (NotFound, Conflict, *STORAGE), status=202
     ),
     Operation(
         "GET",
-        "/api/exports/{name}/versions/{version}",
+        "/api/exports/{export}/versions/{version}",
         "A version's manifest, or how it differs from another version.",
         (Manifest, Compared),
         (NotFound, Conflict, *STORAGE),
@@ -257,7 +228,7 @@ OPERATIONS = (
     ),
     Operation(
         "PUT",
-        "/api/exports/{name}/latest",
+        "/api/exports/{export}/latest",
         "Roll back, roll forward, pin; `null` unpins and moves to the newest published version.",
         Latest,
         (InvalidRequest, NotFound, Conflict, *STORAGE),
@@ -267,7 +238,7 @@ OPERATIONS = (
 
 PARAMETERS = {
     "model": "The name of a model, as in `[models.<name>]`.",
-    "name": "The name of an export, as in `[exports.<name>]`.",
+    "export": "The name of an export, as in `[exports.<name>]`.",
     "version": "A version, such as `20261123T020000Z-0a1b2c3d`.",
 }
 

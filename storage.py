@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
     from azure.storage.queue import QueueClient, QueueMessage
 
-    from settings import HostStorage, StorageSettings
+    from sections import HostStorage, StorageSettings
 
 EXPORT_QUEUE = "training-exports"
 JSON = "application/json"
@@ -381,9 +381,10 @@ def open_export_queue(settings: HostStorage) -> Callable[[str], None]:
 
 
 def probe_export_queue(settings: HostStorage) -> None:
-    """Write a message that nobody gets to see, and take it back.
+    """Write a message that is hidden for UNSEEN_S, and take it back.
 
-    Should it not be taken back, it ends a second before it could be seen.
+    Should it not be taken back, it expires one second after it would be seen: storage wants it to live
+    longer than it is hidden. A trigger that catches it in that second fails on it, and nothing is exported.
 
     Raises:
         StorageDown, StorageRefused: the queue cannot be written.

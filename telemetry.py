@@ -1,4 +1,4 @@
-"""What the app tells its operator: every span, metric and log line it has, by name, and how they leave.
+"""What the app tells its operator: every span, metric and structured event, by name, and how they leave.
 
 Spans and metrics go through OpenTelemetry's API, which does nothing until somebody listens: Azure Monitor
 where APPLICATIONINSIGHTS_CONNECTION_STRING is set (azure_monitor.py, imported only then), a test's memory, or

@@ -11,7 +11,8 @@ from scoring.batch import Model, unobserved
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
 from scoring.verdicts import Reply
-from settings import LimitSettings, ModelSettings, Settings, StorageSettings
+from sections import LimitSettings, ModelSettings, StorageSettings
+from settings import Settings
 
 URL = "http://127.0.0.1:9/score"
 
@@ -57,7 +58,7 @@ def model_of(dialect: str, wire: AnswersAtOnce) -> Model:
         models={"churn": given}, limits=LimitSettings(), storage=StorageSettings()
     )
     with mock.patch.object(models, "Endpoint", lambda *_, **__: wire):
-        model = models._model("churn", given, whole)
+        model = models.model_of("churn", given, whole)
     adopted = Adopted("20261123T020000Z-0a1b2c3d", contract().id, contract(), "2026-11-23T02:00:00Z")
     return replace(model, adopted=lambda deadline: adopted, observe=unobserved)  # noqa: ARG005  # adopted long ago
 

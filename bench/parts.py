@@ -15,7 +15,7 @@ from bench.customers import contract
 from contract.documents import Adoption, encode
 from local.azurite import running_azurite
 from local.host.process import RunningApp, running_app
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import adoption_blob, contract_blob, open_container
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,7 +20,7 @@ import requests
 
 from checks import Check
 from local.doctor import print_checks
-from settings import is_loopback
+from sections import is_loopback
 
 PROBLEM = "application/problem+json"
 # An answer of the app comes within 230 s, for then the platform cuts it.

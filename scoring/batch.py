@@ -6,7 +6,7 @@ Nothing is answered before every score is known (facts/sesam.md §7 statement 16
 an error, never a missing entity: Sesam deletes what a 200 answer leaves out (§2.1).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -18,16 +18,12 @@ from scoring.contracts import Adopted
 from scoring.deadline import Deadline
 from scoring.entities import Batch, Slice, only, with_properties, without, write_batch
 from scoring.measured import Report
-from scoring.rows import RowRefused
+from scoring.rows import RowRefused, Scores
 from scoring.shapes import Shape
-from settings import MARKS, PROVENANCE, LimitSettings, ModelSettings
+from sections import MARKS, PROVENANCE, LimitSettings, ModelSettings
 
 # Properties of ours beside the scores; after the model's prefix.
 ERROR, OUTSIDE = MARKS
-
-DOES_NOT_FIT = 422
-
-type Scores = Mapping[str, object]
 
 
 class SendRows(Protocol):
@@ -89,7 +85,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Taken:
+class _Pending:
     """What is kept of a call's entities until their scores are there; little, as they can be many.
 
     Attributes:
@@ -117,74 +113,74 @@ def score(body: bytes, model: Model, deadline: Deadline) -> Answer:
         Failure: see errors.py; whatever it is, no entity was answered.
     """
     batch = Batch(body, model.limits.entities, model.limits.depth, model.shape)
-    taken = _taken(batch, model, deadline)
-    _refuse_misfits(taken, model)
-    results = _results(taken, model, deadline)
-    parts = with_properties(taken.texts, _added(taken, results, model))
-    refused = {at for at, result in zip(taken.fits, results, strict=True) if isinstance(result, RowRefused)}
+    pending = _encode_batch(batch, model, deadline)
+    _refuse_misfits(pending, model)
+    results = _results(pending, model, deadline)
+    parts = with_properties(pending.texts, _added(pending, results, model))
+    refused = {at for at, result in zip(pending.fits, results, strict=True) if isinstance(result, RowRefused)}
     report = Report(
         entities=len(batch),
-        passed=len(batch) - len(taken.fits) - len(taken.misfits),
-        scored=len(taken.fits) - len(refused),
-        marked=len(taken.misfits) + len(refused),
-        outside=len(taken.outside.keys() - refused),
+        passed=len(batch) - len(pending.fits) - len(pending.misfits),
+        scored=len(pending.fits) - len(refused),
+        marked=len(pending.misfits) + len(refused),
+        outside=len(pending.outside.keys() - refused),
     )
     return Answer(write_batch(parts, batch.single), report)
 
 
-def _taken(batch: Batch, model: Model, deadline: Deadline) -> _Taken:
+def _encode_batch(batch: Batch, model: Model, deadline: Deadline) -> _Pending:
     """Decode and encode entities and let go of them, slice by slice."""
-    taken = _Taken()
+    pending = _Pending()
     slices = batch.slices()
     for part in slices:
         live = part.live()
-        if live and taken.encoder is None:
+        if live and pending.encoder is None:
             try:
-                taken.adopted = model.adopted(deadline)
-                taken.encoder = model.encoder(taken.adopted)
+                pending.adopted = model.adopted(deadline)
+                pending.encoder = model.encoder(pending.adopted)
             except Failure:
                 for _ in slices:
                     pass  # what is wrong with the body is told first
                 raise
-        _take(taken, part, live, model)
-    return taken
+        _encode_slice(pending, part, live, model)
+    return pending
 
 
-def _take(taken: _Taken, part: Slice, live: Sequence[int], model: Model) -> None:
-    start = len(taken.texts)
-    taken.ids += part.ids()
+def _encode_slice(pending: _Pending, part: Slice, live: Sequence[int], model: Model) -> None:
+    start = len(pending.texts)
+    pending.ids += part.ids()
     if model.settings.return_ == "scores":
-        taken.texts += [only(part.entities.at(at)) for at in range(len(part))]
+        pending.texts += [only(part.entities.at(at)) for at in range(len(part))]
     else:
-        taken.texts += part.texts
-    if taken.encoder is None or not live:
+        pending.texts += part.texts
+    if pending.encoder is None or not live:
         return
     entities = part.entities if len(live) == len(part) else part.entities.only(live)
-    encoded = taken.encoder.encode_together(entities)
+    encoded = pending.encoder.encode_together(entities)
     places = [start + at for at in live]
     misfits, outside = encoded.misfits, encoded.outside
     if model.settings.on_outside_contract == "fail":
         misfits, outside = {**misfits, **{at: DoesNotFit(told) for at, told in outside.items()}}, {}
-    taken.misfits |= {places[at]: misfits[at] for at in sorted(misfits)}
-    taken.outside |= {places[at]: told for at, told in outside.items()}
-    taken.fits += [place for at, place in enumerate(places) if at not in misfits]
-    taken.rows += [row for at, row in enumerate(encoded.rows) if at not in misfits]
+    pending.misfits |= {places[at]: misfits[at] for at in sorted(misfits)}
+    pending.outside |= {places[at]: told for at, told in outside.items()}
+    pending.fits += [place for at, place in enumerate(places) if at not in misfits]
+    pending.rows += [row for at, row in enumerate(encoded.rows) if at not in misfits]
     if model.settings.return_ != "scores":
-        _take_off_scores(taken, places, entities, model.prefix)
+        _take_off_scores(pending, places, entities, model.prefix)
 
 
-def _take_off_scores(taken: _Taken, places: Sequence[int], entities: Entities, prefix: str) -> None:
+def _take_off_scores(pending: _Pending, places: Sequence[int], entities: Entities, prefix: str) -> None:
     """Take off what was scored in an earlier round, where an entity has any of it."""
     marked = [entities.column(name) for name in entities.names if name.startswith(prefix)]
     if not marked:
         return
     for place, *values in zip(places, *marked, strict=True):
         if any(value is not ABSENT for value in values):
-            taken.texts[place] = without(taken.texts[place], prefix)
+            pending.texts[place] = without(pending.texts[place], prefix)
 
 
-def _refuse_misfits(taken: _Taken, model: Model) -> None:
-    misfits, live = taken.misfits, len(taken.fits) + len(taken.misfits)
+def _refuse_misfits(pending: _Pending, model: Model) -> None:
+    misfits, live = pending.misfits, len(pending.fits) + len(pending.misfits)
     # Marking is for the few: where none of several fits, the pipe has changed, and a hub full of errors
     # would say so less clearly than this.
     none_fits = len(misfits) == live > 1
@@ -197,7 +193,7 @@ def _refuse_misfits(taken: _Taken, model: Model) -> None:
     raise EntitiesDoNotFit(
         f"{len(misfits)} of {live} entities do not fit the contract of {model.name}; none was sent. "
         f"{_summary(remarks)}. Repair them in the pipe{advice}.",
-        entities=[taken.ids[place] for place in misfits],
+        entities=[pending.ids[place] for place in misfits],
         entity_count=len(misfits),
         features=sorted({remark.feature for remark in remarks}),
     )
@@ -210,20 +206,20 @@ def _summary(remarks: Sequence[Remark]) -> str:
     return "; ".join(told) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
 
 
-def _results(taken: _Taken, model: Model, deadline: Deadline) -> Sequence[Scores | RowRefused]:
-    if taken.encoder is None or not taken.rows:
+def _results(pending: _Pending, model: Model, deadline: Deadline) -> Sequence[Scores | RowRefused]:
+    if pending.encoder is None or not pending.rows:
         return []
-    results = model.send(taken.encoder, taken.rows, deadline)
-    _refuse_refused(taken, results, model)
-    if taken.adopted is not None:
-        model.observe(taken.adopted.version, taken.encoder.columns, taken.rows, len(taken.outside))
+    results = model.send(pending.encoder, pending.rows, deadline)
+    _fail_unless_marked(pending, results, model)
+    if pending.adopted is not None:
+        model.observe(pending.adopted.version, pending.encoder.columns, pending.rows, len(pending.outside))
     return results
 
 
-def _refuse_refused(taken: _Taken, results: Sequence[Scores | RowRefused], model: Model) -> None:
+def _fail_unless_marked(pending: _Pending, results: Sequence[Scores | RowRefused], model: Model) -> None:
     refused = [
-        (taken.ids[place], result)
-        for place, result in zip(taken.fits, results, strict=True)
+        (pending.ids[place], result)
+        for place, result in zip(pending.fits, results, strict=True)
         if isinstance(result, RowRefused)
     ]
     if not refused or model.settings.on_bad_entity == "mark":
@@ -237,14 +233,14 @@ def _refuse_refused(taken: _Taken, results: Sequence[Scores | RowRefused], model
     )
 
 
-def _added(taken: _Taken, results: Sequence[Scores | RowRefused], model: Model) -> Sequence[Scores]:
+def _added(pending: _Pending, results: Sequence[Scores | RowRefused], model: Model) -> Sequence[Scores]:
     """Give what is added to each entity: its scores or its error, and nothing to those that pass."""
-    common = _provenance(model, taken.adopted)
-    told = taken.outside if model.settings.on_outside_contract == "warn" else {}
-    added: list[Scores] = [{}] * len(taken.texts)
-    for place, misfit in taken.misfits.items():
-        added[place] = _marked(RowRefused(DOES_NOT_FIT, str(misfit)), common, model)
-    for place, result in zip(taken.fits, results, strict=True):
+    common = _provenance(model, pending.adopted)
+    told = pending.outside if model.settings.on_outside_contract == "warn" else {}
+    added: list[Scores] = [{}] * len(pending.texts)
+    for place, misfit in pending.misfits.items():
+        added[place] = _marked(RowRefused(EntitiesDoNotFit.status, str(misfit)), common, model)
+    for place, result in zip(pending.fits, results, strict=True):
         if isinstance(result, RowRefused):
             added[place] = _marked(result, common, model)
         elif place in told:

@@ -3,9 +3,10 @@
 Sesam answers a failed batch by sending its entities one at a time, 1 + 100 calls (facts/sesam.md §2.2). When
 the service is down, each of them would wait for its own timeouts; here they are told at once.
 
-    closed   every request goes; STRIKES failures without a success between open it
-    open     nothing goes for a pause: FIRST_PAUSE_S, twice as long after every failed probe, at most LONGEST
-    probing  the pause is over: one request goes, and what becomes of it closes or opens
+    closed     every request goes; STRIKES failures without a success between open it
+    open       nothing goes for a pause: FIRST_PAUSE_S, twice as long after every failed probe, at most
+               LONGEST_PAUSE_S
+    half-open  the pause is over: one request, the probe, goes, and what becomes of it closes or opens
 """
 
 import threading
@@ -18,7 +19,7 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
 
 
-class Sign(Enum):
+class Signal(Enum):
     """What one request says about the service."""
 
     GOOD = "it scored rows"
@@ -28,7 +29,7 @@ class Sign(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class Permit:
     """Leave to send one request, to be handed back by `report`."""
 
     probe: bool = False
@@ -46,16 +47,16 @@ class Breaker:
         self._probing = False
 
     @property
-    def closed_for(self) -> float:
+    def open_for(self) -> float:
         """Say for how many seconds more nothing goes; 0 where requests, or a probe, may go."""
         with self._lock:
             return self._wait()
 
-    def admit(self) -> Pass | float:
+    def admit(self) -> Permit | float:
         """Give leave to send, or the seconds to leave the endpoint alone."""
         with self._lock:
             if not self._pause:
-                return Pass()
+                return Permit()
             wait = self._wait()
             if wait > 0:
                 return wait
@@ -63,21 +64,21 @@ class Breaker:
                 # How long the probe takes is not known; a second is soon enough to ask again.
                 return 1.0
             self._probing = True
-            return Pass(probe=True)
+            return Permit(probe=True)
 
-    def report(self, leave: Pass, sign: Sign) -> None:
-        """Say what became of an admitted request. Each pass is reported once."""
+    def report(self, permit: Permit, signal: Signal) -> None:
+        """Say what became of an admitted request. Each permit is reported once."""
         with self._lock:
-            if leave.probe:
+            if permit.probe:
                 self._probing = False
-            match sign:
-                case Sign.GOOD:
+            match signal:
+                case Signal.GOOD:
                     self._close()
-                case Sign.ALIVE if leave.probe:
+                case Signal.ALIVE if permit.probe:
                     self._close()
-                case Sign.BAD if leave.probe:
+                case Signal.BAD if permit.probe:
                     self._open(min(self._pause * 2, LONGEST_PAUSE_S))
-                case Sign.BAD if not self._pause:
+                case Signal.BAD if not self._pause:
                     self._strikes += 1
                     if self._strikes >= STRIKES:
                         self._open(FIRST_PAUSE_S)

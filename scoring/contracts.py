@@ -156,12 +156,16 @@ class Contracts:
         return self._contract(self.manifest(export, version).contract_id)
 
     def latest(self, export: str) -> Latest | None:
-        """Read which version training reads; None before the first one."""
+        """Read which version training reads; None before the first one.
+
+        Raises:
+            Conflict: the blob that names it is damaged.
+        """
         blob = self._container.read(latest_blob(export))
         try:
             return None if blob is None else decode(blob.data, Latest)
         except msgspec.DecodeError:
-            raise NotFound(f"{latest_blob(export)} is damaged: point it at a version again.") from None
+            raise Conflict(f"{latest_blob(export)} is damaged: restore the blob, or remove it.") from None
 
     def _look(self, model: str, export: str, cached: _Cached | None) -> Adopted:
         if cached is not None and self._clock() - cached.looked < REFRESH_S:

@@ -26,7 +26,8 @@ from errors import BadAnswer, Fault, SettingsWrong, requests_fault
 from scoring.deadline import Deadline
 from scoring.identity import Identity
 from scoring.verdicts import Outcome, Reply, Trouble
-from settings import HEADER_BYTES, ModelSettings, trusted_roots
+from sections import HEADER_BYTES, ModelSettings
+from settings import trusted_roots
 from whole_head import is_framed
 
 # Of an answer that is no 200, only codes are read; a stack trace of megabytes is not.

@@ -21,11 +21,11 @@ from contract.documents import Golden, decode, encode
 from contract.features import DoesNotFit, Encoder, Row
 from contract.wire import bare_name, nests_within
 from errors import Conflict, EntitiesDoNotFit, Failure, InvalidRequest, NoContract, NotFound, TooLarge
-from scoring.batch import Model, Scores
+from scoring.batch import Model
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
 from scoring.dialects import AnswerUnusable, Results
-from scoring.rows import RowRefused
+from scoring.rows import RowRefused, Scores
 from scoring.scores import scores_of
 from storage import Container, golden_blob
 
@@ -209,7 +209,7 @@ def differences(golden: Golden, answers: Sequence[Scores | RowRefused], model: M
 
 def _as_answered(trained: Mapping[str, Any], prefix: str) -> Scores:
     stored = Results(tuple(trained), [tuple(trained.values())])
-    told = scores_of(stored, (), [()], prefix=prefix, taken=())
+    told = scores_of(stored, (), [()], prefix=prefix)
     return dict(zip(told.names, *told.rows, strict=True))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from cutoff import NotKept
 from errors import CredentialsRefused, Fault, ServiceDown, Silence, azure_fault
 from scoring.deadline import Deadline
-from settings import ModelSettings
+from sections import ModelSettings
 
 SCOPE = "https://ml.azure.com/.default"
 

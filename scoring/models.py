@@ -10,25 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any
 
 import telemetry
 from contract.contract import Contract
-from contract.differences import differences
-from contract.drift import drifts
 from contract.features import Encoder, Row
-from errors import Failure, NoContract, NotFound, ServiceDown
-from scoring.batch import Model, Scores, unobserved
+from errors import NoContract, NotFound
+from scoring.batch import Model, unobserved
+from scoring.breaker import Breaker
 from scoring.contracts import Adopted, Contracts
 from scoring.deadline import Deadline
 from scoring.dialects import Options, SentColumn, dialect_of
 from scoring.endpoint import Endpoint
 from scoring.identity import identity_of
 from scoring.retries import Sender
-from scoring.rows import Payload, RowRefused, RowScorer
+from scoring.rows import Payload, RowRefused, RowScorer, Scores
 from scoring.scores import scores_of
 from scoring.seen import Observer
-from settings import MARKS, PROVENANCE, ModelSettings, Settings, settings
+from sections import ModelSettings, own_names, prefix_of
+from settings import Settings, settings
 from storage import Container, open_container
 
 # Storage is asked while a call waits: no long retries here, scoring/contracts.py serves on without it.
@@ -37,9 +36,6 @@ STORAGE_TIMEOUT_S = 5
 
 # Calls to one model that are at work or wait for its lanes; more wait for a thread.
 CALLS_AT_ONCE = 256
-
-# To tell what a model has adopted, nobody waits longer for storage.
-TELL_S = 10.0
 
 # How long the end of the process may be held up, by all models together.
 LAST_WORD_S = 10.0
@@ -67,7 +63,7 @@ def all_models() -> Mapping[str, Model]:
         SettingsWrong: the settings cannot be used.
     """
     given = settings()
-    return {name: _model(name, model, given) for name, model in given.models.items()}
+    return {name: model_of(name, model, given) for name, model in given.models.items()}
 
 
 def model(name: str) -> Model:
@@ -95,10 +91,8 @@ def contracts() -> Contracts:
     return Contracts(container(), clock=time.monotonic, now=_now)
 
 
-@_once
-def observers() -> dict[str, Observer]:
-    """Give what counts the entities of each model that follows an export; filled as models are made."""
-    return {}
+# What counts the entities of each model that follows an export; filled as models are made.
+_observers: dict[str, Observer] = {}
 
 
 @_once
@@ -109,7 +103,7 @@ def _observing() -> ThreadPoolExecutor:
 def finish() -> None:
     """Write what scoring has seen and not yet written, at the end of the process."""
     end = time.monotonic() + LAST_WORD_S
-    for observer in observers().values():
+    for observer in _observers.values():
         observer.finish(max(0.0, end - time.monotonic()))
 
 
@@ -134,110 +128,11 @@ def encoder_of(given: ModelSettings, prefix: str, contract: Contract | None) -> 
         raise NoContract(f"The model's settings do not suit the version: {error}.") from None
 
 
-def describe_all() -> list[dict[str, Any]]:
-    """Describe every model; one that cannot be described says why, and hides none of the others."""
-    return [_described(found) for found in all_models().values()]
-
-
-def _described(found: Model) -> dict[str, Any]:
-    try:
-        return describe(found)
-    except Failure as failure:
-        return _named(found) | {"export": found.settings.contract, "detail": failure.detail}
-
-
-def describe(found: Model) -> dict[str, Any]:
-    """Describe a model: what it speaks, what it has adopted, how `latest` differs from that; no secret.
-
-    Raises:
-        Failure: storage cannot be asked.
-    """
-    told = _named(found)
-    export = found.settings.contract
-    if not export:
-        return told | {"columns": found.encoder(None).columns, "contract": None}
-    try:
-        adopted = contracts().adopted(found.name, export, Deadline.after(TELL_S))
-    except NoContract as failure:
-        return told | {"export": export, "adopted": None, "detail": failure.detail}
-    told |= {
-        "export": export,
-        "adopted": {
-            "version": adopted.version,
-            "contract": adopted.contract_id,
-            "adopted": adopted.adopted,
-        },
-        "latest": _latest(export, adopted),
-        "trouble": contracts().trouble(found.name) or None,
-    }
-    try:
-        return told | {"columns": found.encoder(adopted).columns}
-    except NoContract as failure:
-        return told | {"columns": None, "detail": failure.detail}
-
-
-def _named(found: Model) -> dict[str, Any]:
-    return {"name": found.name, "dialect": found.settings.dialect, "prefix": found.prefix}
-
-
-def readiness(found: Model) -> str:
-    """Say in a line what a model has adopted, and see that entities can be encoded through it.
-
-    Raises:
-        Failure: it cannot score.
-    """
-    if not found.settings.contract:
-        found.encoder(None)
-        return "bound by features alone, untyped: no contract is checked"
-    adopted = contracts().adopted(found.name, found.settings.contract, Deadline.after(TELL_S))
-    found.encoder(adopted)
-    trouble = contracts().trouble(found.name)
-    return f"version {adopted.version}" + (
-        f"; storage cannot be asked for news: {trouble}" if trouble else ""
-    )
-
-
-def service_readiness(found: Model) -> str:
-    """Say in a line whether the model's web service is asked; asks it nothing.
-
-    Raises:
-        ServiceDown: it is left alone for a while, after repeated failures.
-    """
-    if wait := found.left_alone_for():
-        raise ServiceDown(
-            f"It kept failing and is left alone for {wait:.0f} s more: see the deployment's state and log.",
-            retry_after=wait,
-        )
-    return "no repeated failures"
-
-
-def _latest(export: str, adopted: Adopted) -> dict[str, Any] | None:
-    latest = contracts().latest(export)
-    if latest is None:
-        return None
-    if latest.version == adopted.version:
-        return {"version": latest.version, "differences": [], "drift": []}
-    try:
-        new = contracts().manifest(export, latest.version)
-        old = contracts().manifest(export, adopted.version)
-    except (NotFound, NoContract) as failure:
-        return {"version": latest.version, "detail": failure.detail}
-    return {
-        "version": latest.version,
-        "differences": differences(old, new),
-        "drift": drifts(old.columns, new.columns),
-    }
-
-
-def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
-    prefix = given.prefix or f"{name}:"
-    identity = identity_of(given, whole.storage.client_id)
-    limits = whole.limits
-    endpoint = Endpoint(
-        name, given, identity, answer_bytes=limits.answer_bytes, header_bytes=limits.header_bytes
-    )
-    enough_s = min(given.timeout_s, given.deadline_s) / 2
-    scorer = RowScorer(Sender(endpoint, attempts=given.attempts, enough_s=enough_s), given)
+def model_of(name: str, given: ModelSettings, whole: Settings) -> Model:
+    """Make a model with its wires: connections, threads and breaker of its own."""
+    prefix = prefix_of(name, given.prefix)
+    breaker = Breaker(time.monotonic)
+    scorer = _scorer(name, given, whole, breaker)
 
     @lru_cache(maxsize=8)
     def through(contract: Contract | None) -> Encoder:
@@ -250,12 +145,11 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
     def send(encoder: Encoder, rows: Sequence[Row], deadline: Deadline) -> list[Scores | RowRefused]:
         return scorer.score(rows, payload(encoder), deadline, telemetry.request_id())
 
-    if given.contract:
-        observers()[name] = _observer(name, given)
-
     def adopted(deadline: Deadline) -> Adopted | None:
         return contracts().adopted(name, given.contract, deadline) if given.contract else None
 
+    if given.contract:
+        _observers[name] = _observer(name, given)
     return Model(
         name=name,
         settings=given,
@@ -264,10 +158,19 @@ def _model(name: str, given: ModelSettings, whole: Settings) -> Model:
         adopted=adopted,
         encoder=lambda adopted: through(adopted.contract if adopted else None),
         send=send,
-        left_alone_for=lambda: scorer.sender.breaker.closed_for,
+        left_alone_for=lambda: breaker.open_for,
         threads=ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix=f"{name}-call"),
-        observe=observers().get(name, unobserved),
+        observe=_observers.get(name, unobserved),
     )
+
+
+def _scorer(name: str, given: ModelSettings, whole: Settings, breaker: Breaker) -> RowScorer:
+    identity, limits = identity_of(given, whole.storage.client_id), whole.limits
+    endpoint = Endpoint(
+        name, given, identity, answer_bytes=limits.answer_bytes, header_bytes=limits.header_bytes
+    )
+    enough_s = min(given.timeout_s, given.deadline_s) / 2
+    return RowScorer(Sender(endpoint, breaker, attempts=given.attempts, enough_s=enough_s), given)
 
 
 def _observer(name: str, given: ModelSettings) -> Observer:
@@ -291,7 +194,6 @@ def payload_of(given: ModelSettings, prefix: str, encoder: Encoder) -> Payload:
         SentColumn(name, known.type if known else None, known.spelling if known else "")
         for name, known in zip(encoder.columns, encoder.described, strict=True)
     )
-    taken = (*MARKS, *(PROVENANCE if given.provenance else ()))
     return Payload(
         columns=columns,
         write=lambda rows: dialect.request(columns, rows),
@@ -302,7 +204,7 @@ def payload_of(given: ModelSettings, prefix: str, encoder: Encoder) -> Payload:
             prefix=prefix,
             outputs=given.outputs,
             decimals=given.decimals,
-            taken=taken,
+            reserved=own_names(given.provenance),
         ),
     )
 

@@ -12,9 +12,9 @@ from contract.contract import Column, Contract
 from contract.features import DoesNotFit, Encoder, Row
 from errors import BadAnswer, Conflict, Failure
 from scoring import golden
-from scoring.batch import Model, Scores
+from scoring.batch import Model
 from scoring.deadline import Deadline
-from scoring.rows import RowRefused
+from scoring.rows import RowRefused, Scores
 from storage import Container
 
 # A person waits for this.

@@ -19,7 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result
 from cutoff import NotKept
 from errors import BadAnswer, Fault
 from scoring import measured
-from scoring.breaker import Breaker, Pass, Sign
+from scoring.breaker import Breaker, Permit, Signal
 from scoring.cases import LEFT_ALONE, SILENT, Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import AnswerUnusable, Results
@@ -150,8 +150,8 @@ class Sender:
         wire: posts one body.
         breaker: of this web service.
         attempts: how often one parcel is sent at most.
-        enough_s: the time for an answer from which on its absence speaks against the service. A request that
-            its own call's deadline cuts sooner has waited for its turn too long, and says nothing.
+        enough_s: the shortest wait after which a missing answer counts against the service. A request that is
+            cut sooner, by its own call's deadline, had waited for its turn too long, and says nothing.
         rest: waits so many seconds, or until the event is set.
         chance: gives numbers in [0, 1), for jitter.
     """
@@ -246,27 +246,29 @@ class Sender:
         """Let go of the connections kept."""
         self._wire.close()
 
-    def _attempt(self, parcel: Parcel, call: Call, met: Sequence[Case], **how: bool) -> Sent:
-        leave = self.breaker.admit()
-        if not isinstance(leave, Pass):
-            held = Verdict(LEFT_ALONE, Action.RETRY, retry_after=leave)
+    def _attempt(
+        self, parcel: Parcel, call: Call, met: Sequence[Case], *, fresh: bool = False, kept: bool = False
+    ) -> Sent:
+        permit = self.breaker.admit()
+        if not isinstance(permit, Permit):
+            held = Verdict(LEFT_ALONE, Action.RETRY, retry_after=permit)
             if len(met) == len(parcel.met):
                 raise held.failure(self.whom)
             return Sent(held)
-        sign, given = Sign.NONE, call.deadline.left()
+        signal, given = Signal.NONE, call.deadline.left()
         try:
-            sent = self._exchange(parcel, call, met, **how)
+            sent = self._exchange(parcel, call, met, fresh, kept)
             hurried = given <= self._enough_s and not call.deadline.left()
-            sign = Sign.NONE if hurried else _sign(sent.verdict)
+            signal = Signal.NONE if hurried else _signal(sent.verdict)
         except BadAnswer:
-            sign = Sign.ALIVE
+            signal = Signal.ALIVE
             raise
         finally:
-            self.breaker.report(leave, sign)
+            self.breaker.report(permit, signal)
         return sent
 
-    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case], **how: bool) -> Sent:
-        sent = self._post(parcel, call, met, **how)
+    def _exchange(self, parcel: Parcel, call: Call, met: Sequence[Case], fresh: bool, kept: bool) -> Sent:
+        sent = self._post(parcel, call, met, fresh, kept)
         if sent.verdict.action is Action.REFRESH and not self._wire.renewable:
             sent = Sent(replace(sent.verdict, action=Action.STOP))
         silenced = sent.verdict.case is SILENT and not call.deadline.left()
@@ -277,10 +279,11 @@ class Sender:
             call.last = sent.verdict
         return sent
 
-    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], **how: bool) -> Sent:
+    def _post(self, parcel: Parcel, call: Call, met: Sequence[Case], fresh: bool, kept: bool) -> Sent:
         request_id = call.next_id()
         with measured.attempt(request_id) as told:
-            outcome = told.outcome = self._wire.post(parcel.body, call.deadline, request_id, **how)
+            outcome = self._wire.post(parcel.body, call.deadline, request_id, fresh=fresh, kept=kept)
+            told.outcome = outcome
             results = None
             if isinstance(outcome, Reply) and outcome.status == 200:
                 outcome, results = self._read(parcel, outcome)
@@ -316,11 +319,11 @@ def _sent(state: RetryCallState) -> Sent:
     return sent
 
 
-def _sign(verdict: Verdict) -> Sign:
+def _signal(verdict: Verdict) -> Signal:
     if verdict.action is Action.DONE:
-        return Sign.GOOD
+        return Signal.GOOD
     if verdict.action is Action.REFRESH:
-        return Sign.NONE  # the request with a fresh token tells
+        return Signal.NONE  # the request with a fresh token tells
     # Rows that are too slow together, or perhaps to blame, say nothing against the service yet.
     about_rows = verdict.action in (Action.SPLIT, Action.BLAME)
-    return Sign.BAD if verdict.case.strike and not about_rows else Sign.ALIVE
+    return Signal.BAD if verdict.case.strike and not about_rows else Signal.ALIVE

@@ -1,7 +1,7 @@
 """What the triggers of scoring do: HTTP ↔ use case. No logic.
 
-Every call hands its work to a thread of the model it concerns: a slow model can starve neither the event loop
-nor another model.
+What asks a web service runs on the model's own threads: a slow model starves neither the event loop nor
+another model. What asks storage alone runs on asyncio's.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 from answers import json_answer, read_body
 from contract.documents import Golden, NestedTooDeep, decode
 from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
-from scoring import adoption, golden, measured, models
+from scoring import adoption, description, golden, measured, models
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
 from scoring.drift import MOST_DAYS, drift
-from settings import LimitSettings
+from sections import LimitSettings
 from telemetry import carried
 
 # A call ends at its deadline by itself, and tells best why; so much later it is given up.
@@ -61,12 +61,12 @@ async def show_drift(req: Request) -> Response:
 
 async def list_models() -> Response:
     """Describe every model."""
-    return await _in_thread(models.describe_all)
+    return await _in_thread(description.describe_all)
 
 
 async def show_model(req: Request) -> Response:
     """Describe one model."""
-    return await _in_thread(lambda: models.describe(models.model(req.path_params["model"])))
+    return await _in_thread(lambda: description.describe(models.model(req.path_params["model"])))
 
 
 async def adopt_version(req: Request) -> Response:

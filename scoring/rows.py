@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 from queue import Empty, SimpleQueue
 
-from errors import Failure, ServiceDown, Silence, Throttled
+from errors import Failure, ServiceDown, Silence, Throttled, TooLarge
 from scoring.cases import SILENT, Action, Case
 from scoring.deadline import Deadline
 from scoring.dialects import Dialect, ErrorInside, Results, Row, SentColumn
@@ -28,18 +28,16 @@ from scoring.lanes import Lanes
 from scoring.redaction import redacted
 from scoring.retries import Allowance, Call, Parcel, ReportedInside, Sender, Sent
 from scoring.verdicts import LONGEST_WAIT_S, Verdict
-from settings import ModelSettings
+from sections import ModelSettings
 from telemetry import carried
 
 # Bad rows that each first parcel can be searched for at most: k bad rows among n cost no more than
 # 1 + 2·k·⌈log₂ n⌉ requests (statement 35, engineering.md P6). Beyond, whole groups are reported.
 BAD_ROWS_SOUGHT = 20
 
-TOO_LARGE = 413
 
-
-type Scored = Mapping[str, object]
-"""A row's results: the answer's columns and its values."""
+type Scores = Mapping[str, object]
+"""What a row is answered: by the names of an answer's columns, or the properties they become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ class RowScorer:
 
     def score(
         self, rows: Sequence[Row], payload: Payload, deadline: Deadline, request_id: str = ""
-    ) -> list[Scored | RowRefused]:
+    ) -> list[Scores | RowRefused]:
         """Score rows in order: as many results as rows.
 
         Args:
@@ -148,7 +146,7 @@ class _Search:
         self._rows = rows
         self._payload = payload
         self._call = call
-        self._results: list[Scored | RowRefused | None] = [None] * len(rows)
+        self._results: list[Scores | RowRefused | None] = [None] * len(rows)
         self._todo: deque[_Piece] = deque(self._first_pieces())
         self._sent: dict[Future[Sent], _Piece] = {}
         self._done: SimpleQueue[Future[Sent]] = SimpleQueue()
@@ -157,7 +155,7 @@ class _Search:
         # How the call's first parcel ended where it was sent by this thread, and is to be sent again.
         self._once: Sent | None = None
 
-    def run(self) -> list[Scored | RowRefused]:
+    def run(self) -> list[Scores | RowRefused]:
         """Send pieces until every row is judged."""
         try:
             while self._todo or self._sent:
@@ -207,7 +205,7 @@ class _Search:
         if len(piece) == 1:
             limit = self._scorer.settings.batch_bytes
             message = f"the entity alone makes a request of {size} bytes, over {limit} (batch_bytes)"
-            self._results[piece.start] = RowRefused(TOO_LARGE, message)
+            self._results[piece.start] = RowRefused(TooLarge.status, message)
             return
         # As many as should fit, by this piece's average; an unlucky one is cut again.
         step = max(len(piece) * self._scorer.settings.batch_bytes // (size + size // 10), 1)
@@ -298,8 +296,8 @@ class _Search:
         if verdict.action is not Action.BLAME:
             raise verdict.failure(self._scorer.sender.whom)
         message = (
-            f"one of {len(piece)} entities that {verdict.message}, not told apart: a batch is searched for "
-            f"{BAD_ROWS_SOUGHT} bad entities. Send smaller batches"
+            f"one of {len(piece)} entities is to blame, not told apart ({verdict.message}): a batch is "
+            f"searched for at most {BAD_ROWS_SOUGHT} bad entities. Send smaller batches"
         )
         refused = RowRefused(verdict.status, message)
         self._results[piece.start : piece.stop] = [refused] * len(piece)

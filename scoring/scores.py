@@ -23,7 +23,6 @@ from scoring.dialects import AnswerUnusable, Results, Row, SentColumn
 from scoring.dialects.answers import PREDICTION, shown
 from scoring.echoes import Column, refuse_reordered
 
-MARK = "error"
 MOST_DEPTH = 32
 
 
@@ -35,7 +34,7 @@ def scores_of(
     prefix: str,
     outputs: Sequence[str] = (),
     decimals: int = -1,
-    taken: Collection[str] = (MARK,),
+    reserved: Collection[str] = (),
 ) -> Results:
     """Turn results into properties: their names once, and one row of values per row sent.
 
@@ -46,7 +45,7 @@ def scores_of(
         prefix: begins every name; never empty, nor such that a name could be Sesam's own.
         outputs: answer columns to return, or names for the positions of lists; empty: all but echoes.
         decimals: round numbers to so many places; -1: as they come.
-        taken: names behind the prefix that are ours, where no score may stand.
+        reserved: names behind the prefix that are ours, where no score may stand.
 
     Raises:
         AnswerUnusable: echoes differ from what was sent, outputs are not there, two names fall on one,
@@ -59,7 +58,7 @@ def scores_of(
         for at in (sent[name] for name in echoes):
             refuse_reordered(columns[at], columns_sent[at], table[columns[at].name])
     chosen = _chosen(table, sent, outputs)
-    names = _property_names(tuple(chosen), prefix, taken)
+    names = _property_names(tuple(chosen), prefix, reserved)
     cleaned = [_cleaned(column, decimals) for column in chosen.values()]
     return Results(names, list(zip(*cleaned, strict=True)))
 
@@ -99,13 +98,13 @@ def _chosen(
     return chosen
 
 
-def _property_names(names: Sequence[str], prefix: str, taken: Collection[str]) -> tuple[str, ...]:
+def _property_names(names: Sequence[str], prefix: str, reserved: Collection[str]) -> tuple[str, ...]:
     properties = tuple(prefix + _text(name).replace(" ", "-") for name in names)
     if any(is_reserved(name) for name in properties):
         raise AnswerUnusable(f"prefix {prefix} makes names that are Sesam's own")
     if len(set(properties)) != len(properties):
         raise AnswerUnusable(f"two of the answer's columns fall on one property: {shown(names)}")
-    if ours := [name for name in taken if prefix + name in properties]:
+    if ours := [name for name in reserved if prefix + name in properties]:
         raise AnswerUnusable(
             f"the answer has a column {', '.join(ours)}, which is what we mark entities with: "
             "rename it in the service, or choose other columns by outputs"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from errors import Failure, Fault
+from errors import EntitiesRefused, Failure, Fault
 from scoring.cases import MODEL_REASON, MODEL_STATUS, RULES, UNKNOWN, Action, Case, Rule
 
 # The nth wait is FIRST_WAIT_S · 2ⁿ⁻¹, at most LONGEST_WAIT_S, of which the upper half is random. A longer
@@ -19,9 +19,6 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
 _ITS_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-# The status of a row whose error came inside a 200.
-REFUSED_INSIDE = 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +158,7 @@ def _status(outcome: Outcome) -> int:
     """Give the status that the model itself answered, for an entity's error."""
     if isinstance(outcome, Reply):
         return _model_status(outcome) or outcome.status
-    return REFUSED_INSIDE if isinstance(outcome, InnerError) else 0
+    return EntitiesRefused.status if isinstance(outcome, InnerError) else 0
 
 
 def _seen(outcome: Outcome, codes: Collection[str]) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from contract.contract import Contract
 from contract.documents import Latest, Manifest
 from errors import Failure
-from settings import ExportSettings
+from sections import ExportSettings
 from storage import Container, contract_blob, data_blob, manifest_blob, mltable_blob
 from tests.fakes import Clock, MemoryContainer
 from training_export.publisher import PipeFacts, Published

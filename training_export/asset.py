@@ -16,7 +16,7 @@ import telemetry
 from contract.documents import Manifest, decode
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Failure, Fault, requests_fault
-from settings import AzureMLSettings
+from sections import AzureMLSettings
 from training_export.mltable import mltable
 
 API_VERSION = "2025-12-01"

@@ -13,7 +13,8 @@ from contract.differences import differences
 from contract.documents import Latest, Manifest, decode
 from contract.drift import drifts
 from errors import Failure, InvalidRequest, NotFound
-from settings import ExportSettings, host_storage, settings
+from sections import ExportSettings
+from settings import host_storage, settings
 from storage import BlobContainer, app_identity, open_container, open_export_queue
 from telemetry import warn
 from training_export import measured
@@ -35,7 +36,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PUT /api/exports/{name}/latest`."""
+    """The body of `PUT /api/exports/{export}/latest`."""
 
     version: str | None
     pin: bool | None = None
@@ -185,7 +186,7 @@ def _assets() -> DataAssets:
 def _settings_of(name: str) -> ExportSettings:
     found = settings().exports.get(name)
     if found is None:
-        raise NotFound(f"There is no export {name!r}: [exports] in bridge.toml names those there are.")
+        raise NotFound(f"No export {name[:63]!r} is configured: GET /api/exports lists them.")
     return found
 
 

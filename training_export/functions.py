@@ -38,33 +38,33 @@ async def list_exports(req: Request) -> Response:
     return await answered(req, routes.list_exports())
 
 
-@blueprint.route("exports/{name}", methods=["POST"])
+@blueprint.route("exports/{export}", methods=["POST"])
 async def start_export(req: Request) -> Response:
-    """POST /api/exports/{name}: queue a run."""
+    """POST /api/exports/{export}: queue a run."""
     from training_export import routes
 
     return await answered(req, routes.start_export(req))
 
 
-@blueprint.route("exports/{name}", methods=["GET"])
+@blueprint.route("exports/{export}", methods=["GET"])
 async def show_export(req: Request) -> Response:
-    """GET /api/exports/{name}: latest, last run, versions."""
+    """GET /api/exports/{export}: latest, last run, versions."""
     from training_export import routes
 
     return await answered(req, routes.show_export(req))
 
 
-@blueprint.route("exports/{name}/versions/{version}", methods=["GET"])
+@blueprint.route("exports/{export}/versions/{version}", methods=["GET"])
 async def show_version(req: Request) -> Response:
-    """GET /api/exports/{name}/versions/{version}: the manifest; ?against={other}: the differences."""
+    """GET /api/exports/{export}/versions/{version}: the manifest; ?against={other}: the differences."""
     from training_export import routes
 
     return await answered(req, routes.show_version(req))
 
 
-@blueprint.route("exports/{name}/latest", methods=["PUT"])
+@blueprint.route("exports/{export}/latest", methods=["PUT"])
 async def move_latest(req: Request) -> Response:
-    """PUT /api/exports/{name}/latest: roll back, roll forward, pin."""
+    """PUT /api/exports/{export}/latest: roll back, roll forward, pin."""
     from training_export import routes
 
     return await answered(req, routes.move_latest(req))

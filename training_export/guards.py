@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.documents import Manifest
 from errors import DataRefused
-from settings import ExportSettings
+from sections import ExportSettings
 from training_export.csv_dialect import Dialect
 from training_export.csv_scan import Scanned, header_difference
 

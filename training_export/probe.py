@@ -7,7 +7,8 @@ from functools import partial
 from checks import Check, checked
 from contract.documents import Manifest
 from errors import DataRefused, NodeRefused, NodeUnavailable
-from settings import ExportSettings, Settings, host_storage
+from sections import ExportSettings
+from settings import Settings, host_storage
 from storage import probe_export_queue
 from training_export import exports
 from training_export.csv_scan import Reading, header_difference

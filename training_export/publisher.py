@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 import telemetry
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Fault, NodeRefused, NodeUnavailable, SnapshotFailed, requests_fault
-from settings import SesamSettings
+from sections import SesamSettings
 from whole_head import is_framed
 
 CHUNK_BYTES = 256 * 1024

@@ -21,18 +21,18 @@ async def list_exports() -> Response:
 
 async def show_export(req: Request) -> Response:
     """Describe one export."""
-    return await _in_thread(lambda: exports.describe(req.path_params["name"]))
+    return await _in_thread(lambda: exports.describe(req.path_params["export"]))
 
 
 async def start_export(req: Request) -> Response:
     """Queue a run."""
-    message = await asyncio.to_thread(exports.request_run, req.path_params["name"])
+    message = await asyncio.to_thread(exports.request_run, req.path_params["export"])
     return json_answer(202, {"run": message.run}, {"Location": f"/api/exports/{message.export}"})
 
 
 async def show_version(req: Request) -> Response:
     """Give a manifest, or the differences of two."""
-    name, version = req.path_params["name"], req.path_params["version"]
+    name, version = req.path_params["export"], req.path_params["version"]
     other = req.query_params.get("against")
     if other:
         return await _in_thread(lambda: exports.compare(name, version, other))
@@ -42,7 +42,7 @@ async def show_version(req: Request) -> Response:
 async def move_latest(req: Request) -> Response:
     """Move `latest` as the body says."""
     body = await read_body(req, settings().limits)
-    return await _in_thread(lambda: exports.move_latest(req.path_params["name"], body))
+    return await _in_thread(lambda: exports.move_latest(req.path_params["export"], body))
 
 
 async def _in_thread(work: Callable[[], Any]) -> Response:

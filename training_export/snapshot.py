@@ -18,7 +18,7 @@ from contract.differences import differences
 from contract.documents import SCHEMA_VERSION, Manifest
 from contract.drift import drifts
 from errors import Failure, StorageDown, UnderWay
-from settings import ExportSettings
+from sections import ExportSettings
 from training_export import parquet
 from training_export.csv_dialect import Dialect
 from training_export.csv_scan import Scanned, scan

@@ -27,7 +27,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from local.azurite import running_azurite
-from settings import ExportSettings, StorageSettings
+from sections import ExportSettings, StorageSettings
 from storage import (
     Container,
     data_blob,

@@ -26,7 +26,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from local.azurite import running_azurite
-from settings import ExportSettings, SesamSettings, StorageSettings
+from sections import ExportSettings, SesamSettings, StorageSettings
 from storage import Container, data_blob, open_container
 
 EXPORT = "large"

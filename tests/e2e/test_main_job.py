@@ -35,7 +35,7 @@ from local.train import TrainingFailed, adopt
 from scoring.contracts import Contracts
 from scoring.deadline import Deadline
 from scoring.drift import drift
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import open_container
 from tests.packaged import Package
 from tests.unit.test_repository import OPTIONAL, imports

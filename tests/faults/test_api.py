@@ -27,7 +27,7 @@ from openapi import OPERATIONS, Operation
 CUSTOMERS = 200
 EXAMPLES = 20
 
-NAMES = {"model": MODEL, "name": EXPORT}
+NAMES = {"model": MODEL, "export": EXPORT}
 
 CHECKS = [
     not_a_server_error,

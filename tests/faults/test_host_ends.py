@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from local.azurite import Azurite
 from local.bootstrap import ROOT
 from local.host.process import RunningApp, running_app
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import BlobContainer, open_container, run_blob, turn_blob
 from tests.exports import rows, whole_version
 from tests.rogue import Rogue, Visit, answer, head

@@ -176,5 +176,7 @@ def engine_port(app: RunningApp) -> int:
 def test_transport_that_is_not_verified_is_said_by_the_log_and_by_ready(limited: Limited) -> None:
     checks = requests.get(f"{limited.app.base_url}/api/health/ready", timeout=30).json()["checks"]
     (told,) = [check for check in checks if check["check"] == "transport"]
-    assert told["detail"].startswith("models.insecure.verify_tls is false: anybody on the way to localhost")
+    assert told["detail"].startswith(
+        "models.insecure.verify_tls is false: anyone on the network path to localhost"
+    )
     limited.app.wait_for("models.insecure.verify_tls is false")

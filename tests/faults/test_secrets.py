@@ -336,7 +336,7 @@ def test_no_secret_stands_in_a_repr_or_in_the_traceback_of_a_failure(
         given = settings.load_settings()
         node = SesamNode(given.sesam, time.monotonic)
         wires: list[object] = [given, given.models["churn"], given.storage, settings.host_storage()]
-        wires += [node, models._model("churn", given.models["churn"], given)]
+        wires += [node, models.model_of("churn", given.models["churn"], given)]
         told = [f"{wire!r} {wire}" for wire in wires]
         with (
             pytest.raises(Exception, match="answered 400") as raised,

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 import storage
 from errors import StorageDown
 from local.azurite import Azurite
-from settings import HostStorage, StorageSettings
+from sections import HostStorage, StorageSettings
 from storage import EXPORT_QUEUE, BlobContainer, open_container, probe_export_queue
 from tests.faults.training_export.test_storage import forward
 from tests.rogue import Rogue, Scene, Visit, answer, head, raw, silent

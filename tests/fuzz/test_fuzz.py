@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-import settings
+import sections
 from local.bootstrap import ROOT
 from tests.environments import EnvironmentFailed
 from tests.fuzz.run import CORPUS, FUZZ, fuzz
@@ -43,7 +43,7 @@ def test_a_second_of_coverage_guided_fuzzing_breaks_no_promise(target: str, tmp_
 
 def test_no_target_and_no_dialect_is_left_out() -> None:
     assert {folder.name for folder in CORPUS.iterdir()} == TARGETS.keys()
-    assert set(DIALECTS) == set(get_args(settings.Dialect))
+    assert set(DIALECTS) == set(get_args(sections.Dialect))
 
 
 @pytest.mark.parametrize("package", ["msgspec", "numpy"])

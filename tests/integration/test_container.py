@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from errors import StorageDown
 from local.azurite import Azurite
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import BLOCK_BYTES, Container, open_container
 from tests.fakes import MemoryContainer
 

@@ -30,7 +30,8 @@ from errors import NodeRefused, NodeUnavailable
 from local.bootstrap import ROOT
 from local.host.process import running_app
 from scoring import models
-from settings import AzureMLSettings, SesamSettings, load_settings
+from sections import AzureMLSettings, SesamSettings
+from settings import load_settings
 from tests.exports import Bench, rows
 from tests.rogue import Rogue, Scene, Visit, answer, chunked
 from training_export import measured
@@ -115,7 +116,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rogue]:
         monkeypatch.setenv("MODELS__CHURN__KEY", KEY)
         monkeypatch.setattr("scoring.verdicts.FIRST_WAIT_S", 0.001)
         given = load_settings()
-        found = {"churn": models._model("churn", given.models["churn"], given)}
+        found = {"churn": models.model_of("churn", given.models["churn"], given)}
         monkeypatch.setattr(models, "all_models", lambda: found)
         yield server
 

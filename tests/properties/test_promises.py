@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from contract.contract import Column, Contract
 from contract.features import DoesNotFit, Encoder, Row
 from errors import Failure
-from scoring.batch import Model, Scores, score
+from scoring.batch import Model, score
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
 from scoring.models import payload_of
-from scoring.rows import RowRefused
-from settings import Dialect, LimitSettings, ModelSettings
+from scoring.rows import RowRefused, Scores
+from sections import Dialect, LimitSettings, ModelSettings
 from storage import data_blob, manifests_prefix
 from tests.exports import HEADER, Bench, FakeNode, whole_version
 from tests.fakes import MemoryContainer

@@ -23,7 +23,7 @@ from local.bootstrap import ROOT
 from local.host.process import RunningApp, running_app
 from local.node import Node, running_node
 from local.node.datasets import Dataset
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import Container, open_container
 from tests.soak.service import FINE
 from tests.soak.world import FEATURES, Entity, customers

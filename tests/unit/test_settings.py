@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import settings
 from errors import SettingsWrong
 from schedule import export_schedule
-from settings import ExportSettings, ModelSettings, Settings, load_settings
+from sections import ExportSettings, ModelSettings
+from settings import Settings, load_settings
 
 SECRET = "planted-secret-7f3a"
 
@@ -142,20 +143,20 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         *(
             (
                 {"MODELS__CHURN__DIALECT": each, "MODELS__CHURN__METHOD": "predict_proba"},
-                "models.churn.method: is of the dialects automl and automl-v1",
+                "models.churn.method: applies only to the dialects automl and automl-v1",
             )
             for each in ("classic", "classic-swagger", "designer", "mlflow", "mlflow-server", "score-script")
         ),
         *(
             (
                 {"MODELS__CHURN__DIALECT": each, "MODELS__CHURN__OUTPUT_NAME": "scores"},
-                "models.churn.output_name: is of the dialects classic, classic-swagger, designer,",
+                "models.churn.output_name: applies only to the dialects classic, classic-swagger, designer,",
             )
             for each in ("automl", "automl-v1", "mlflow", "mlflow-server")
         ),
         (
             {"MODELS__CHURN__DIALECT": "mlflow", "MODELS__CHURN__INPUT_NAME": "*"},
-            "models.churn.input_name: * (every column an input of its own) is of the dialect score-script",
+            "models.churn.input_name: * (every column an input of its own) works only with",
         ),
         (
             {
@@ -163,11 +164,11 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
                 "MODELS__CHURN__METHOD": "forecast",
                 "MODELS__CHURN__PARAMETERS": '{"method": "predict_proba"}',
             },
-            "models.churn.parameters: has another method than the setting method",
+            "models.churn.parameters: sets a method other than the setting method",
         ),
         (
             {"MODELS__CHURN__DIALECT": "automl-v1", "MODELS__CHURN__PARAMETERS": '{"data": 1}'},
-            "models.churn.parameters: has the key data, which is that of the rows",
+            "models.churn.parameters: must not contain data: that key holds the rows",
         ),
         (
             {
@@ -175,7 +176,7 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
                 "MODELS__CHURN__INPUT_NAME": "rows",
                 "MODELS__CHURN__PARAMETERS": '{"rows": 1}',
             },
-            "models.churn.parameters: has the key rows, which is that of the rows",
+            "models.churn.parameters: must not contain rows: that key holds the rows",
         ),
         (
             {
@@ -184,7 +185,7 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
                 "MODELS__CHURN__FEATURES": '["Age"]',
                 "MODELS__CHURN__PARAMETERS": '{"Age": 1}',
             },
-            "models.churn.parameters: has the key Age, which is that of the rows",
+            "models.churn.parameters: must not contain Age: that key holds the rows",
         ),
         (
             {"MODELS__CHURN__OUTPUTS": '["error"]'},
@@ -217,7 +218,7 @@ def test_everything_wrong_is_listed_at_once_by_name_and_never_by_value(
         ({"EXPORTS__CUSTOMERS__FORMATS": '["parquet"]'}, "exports.customers.formats: must keep 'csv'"),
         (
             {"EXPORTS__CUSTOMERS__INCLUDE_HEADER": "false"},
-            "exports.customers.include_header: false needs columns",
+            "exports.customers.include_header: false requires columns",
         ),
     ],
     ids=str,
@@ -429,7 +430,7 @@ def test_what_could_be_read_on_the_way_is_said_at_the_start_by_name(
         "models.churn.verify_tls is false",
         "models.churn.allow_http is true",
     ]
-    assert "the way to ml.example can" in caplog.text
+    assert "the network path to ml.example can" in caplog.text
     assert SECRET not in caplog.text
 
 

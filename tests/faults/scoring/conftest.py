@@ -14,9 +14,9 @@ from scoring.dialects import Options, Row, SentColumn, dialect_of
 from scoring.endpoint import Endpoint
 from scoring.identity import Identity, identity_of
 from scoring.retries import Sender
-from scoring.rows import Payload, RowRefused, RowScorer, Scored
+from scoring.rows import Payload, RowRefused, RowScorer, Scores
 from scoring.verdicts import Outcome
-from settings import ModelSettings
+from sections import ModelSettings
 from tests.rogue import Rogue, Scene, Visit, answer
 
 KEY = "planted-secret-key-4c1d"
@@ -25,7 +25,7 @@ KEY = "planted-secret-key-4c1d"
 HASTE = 100
 
 type Post = Callable[..., Outcome]
-type Score = Callable[..., list[Scored | RowRefused]]
+type Score = Callable[..., list[Scores | RowRefused]]
 
 
 def model_settings(server: Rogue, **given: Any) -> ModelSettings:
@@ -61,7 +61,7 @@ def rows(count: int) -> list[Row]:
     return [[number] for number in range(count)]
 
 
-def right(number: int) -> Scored:
+def right(number: int) -> Scores:
     return {"prediction": f"score of {number}"}
 
 
@@ -99,7 +99,7 @@ def scorer_of(server: Rogue, identity: Identity | None = None, **given: Any) -> 
     return RowScorer(sender, settings)
 
 
-def ask(scorer: RowScorer, sent: list[Row], seconds: float = 10.0) -> list[Scored | RowRefused]:
+def ask(scorer: RowScorer, sent: list[Row], seconds: float = 10.0) -> list[Scores | RowRefused]:
     payload = Payload.of(dialect_of("score-script", Options()), (SentColumn("x"),))
     return scorer.score(sent, payload, Deadline.after(seconds))
 
@@ -109,7 +109,7 @@ def score() -> Iterator[Score]:
     """Score so many rows at a server, through a wire of its own."""
     made: list[RowScorer] = []
 
-    def go(server: Rogue, count: int, *, seconds: float = 10.0, **given: Any) -> list[Scored | RowRefused]:
+    def go(server: Rogue, count: int, *, seconds: float = 10.0, **given: Any) -> list[Scores | RowRefused]:
         made.append(scorer_of(server, **given))
         return ask(made[-1], rows(count), seconds)
 

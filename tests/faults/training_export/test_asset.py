@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.documents import Manifest
-from settings import AzureMLSettings
+from sections import AzureMLSettings
 from tests.exports import Bench, rows
 from tests.rogue import Rogue, Scene, answer, drip, head, reset, short, silent
 from training_export import asset

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from errors import StorageDown, StorageRefused, UnderWay
 from local.azurite import Azurite
 from local.proof.crash import crash_proof
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import open_container, schema_blob
 from tests.exports import Bench, rows, whole_version
 from tests.fakes import Clock, Crash, Crashing, MemoryContainer, MemoryLease

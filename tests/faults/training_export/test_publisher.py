@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from errors import NodeRefused, NodeUnavailable
-from settings import ExportSettings, SesamSettings
+from sections import ExportSettings, SesamSettings
 from tests.exports import Bench, rows, whole_version
 from tests.rogue import (
     Rogue,

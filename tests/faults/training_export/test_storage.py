@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from errors import StorageDown
 from local.azurite import Azurite
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import BLOCK_BYTES, open_container
 from tests.exports import Bench, rows, whole_version
 from tests.rogue import Rogue, Scene, Visit, answer, head

@@ -28,9 +28,9 @@ from scoring.endpoint import Endpoint
 from scoring.identity import identity_of
 from scoring.models import encoder_of, payload_of
 from scoring.retries import Sender
-from scoring.rows import RowRefused, RowScorer
+from scoring.rows import RowRefused, RowScorer, Scores
 from scoring.verdicts import Outcome
-from settings import LimitSettings, ModelSettings
+from sections import LimitSettings, ModelSettings
 from tests.servers.running import KEY, running_servers
 
 PREFIX = "churn:"
@@ -94,9 +94,7 @@ class Road:
         self._rows.close()
         self.wire.close()
 
-    def _send(
-        self, encoder: Encoder, rows: Sequence[Row], deadline: Deadline
-    ) -> list[batch.Scores | RowRefused]:
+    def _send(self, encoder: Encoder, rows: Sequence[Row], deadline: Deadline) -> list[Scores | RowRefused]:
         del encoder  # there is one
         return self._rows.score(rows, self._payload, deadline)
 

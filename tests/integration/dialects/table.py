@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import settings
+import sections
 from local.bootstrap import ROOT
 from tests.integration.dialects.road import PREFIX, Road, Told, open_roads
 
-DIALECTS: tuple[str, ...] = get_args(settings.Dialect)
+DIALECTS: tuple[str, ...] = get_args(sections.Dialect)
 PAGE = ROOT / "docs" / "dialects.md"
 BEGIN = "<!-- made by `python -m tests.integration.dialects.table`: do not edit -->"
 END = "<!-- end of the table -->"

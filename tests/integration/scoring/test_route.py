@@ -22,7 +22,7 @@ from contract.documents import Adoption, encode
 from local.azurite import Azurite
 from local.host.process import RunningApp
 from scoring.breaker import STRIKES
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import adoption_blob, contract_blob, open_container
 from tests.packaged import Package
 from tests.rogue import Rogue, Scene, Visit, answer, silent

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from contract.documents import encode
 from local.azurite import Azurite
 from local.bootstrap import ROOT
-from settings import StorageSettings
+from sections import StorageSettings
 from storage import mltable_blob, open_container
 from tests.environments import environment
 from tests.exports import Bench, FakeNode

@@ -16,7 +16,8 @@ import pytest
 import telemetry
 from local.bootstrap import ROOT
 from scoring import measured
-from settings import ModelSettings, Settings, StorageSettings
+from sections import ModelSettings, StorageSettings
+from settings import Settings
 from storage import EXPORT_QUEUE
 from tests.unit.azure.bicep import Bicep, Declared, properties
 from training_export.publisher import DEADLINE_S

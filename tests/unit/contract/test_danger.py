@@ -12,10 +12,11 @@ import pytest
 from contract.contract import Column, Contract
 from contract.features import Encoder, Row
 from errors import EntitiesDoNotFit
-from scoring.batch import Model, Scores, score
+from scoring.batch import Model, score
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
-from settings import LimitSettings, ModelSettings
+from scoring.rows import Scores
+from sections import LimitSettings, ModelSettings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "contract.md"
 

@@ -8,7 +8,7 @@ from contract.features import DoesNotFit, Row
 from scoring.contracts import Contracts
 from scoring.deadline import Deadline
 from scoring.models import encoder_of
-from settings import ModelSettings
+from sections import ModelSettings
 from tests.exports import Bench
 
 HEADER = "_id,PostCode,Income,ChurnFlag\r\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import settings
+import sections
 from scoring.dialects import (
     AnswerUnusable,
     ErrorInside,
@@ -18,7 +18,7 @@ from scoring.dialects import (
 )
 from scoring.dialects.answers import ENVELOPES, decode_answer, results_of
 
-DIALECTS = get_args(settings.Dialect)
+DIALECTS = get_args(sections.Dialect)
 PROBABILITIES = [[0.03, 0.97], [0.6, 0.4]]
 
 

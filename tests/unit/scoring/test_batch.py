@@ -15,11 +15,11 @@ from contract.columns import SLICE
 from contract.contract import Column, Contract
 from contract.features import Encoder, Row
 from errors import EntitiesDoNotFit, EntitiesRefused, InvalidRequest, ServiceDown, TooLarge
-from scoring.batch import Model, Scores, score
+from scoring.batch import Model, score
 from scoring.contracts import Adopted
 from scoring.deadline import Deadline
-from scoring.rows import RowRefused
-from settings import LimitSettings, ModelSettings
+from scoring.rows import RowRefused, Scores
+from sections import LimitSettings, ModelSettings
 
 CONTRACT = Contract(
     schema_version=1,

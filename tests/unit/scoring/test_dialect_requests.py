@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import scoring.dialects
-import settings
+import sections
 from contract.columns import SLICE
 from scoring.dialects import Options, Row, SentColumn, dialect_of
 from scoring.dialects.classic import cells
@@ -47,7 +47,7 @@ BODIES = {
     "mlflow-server": {"dataframe_split": FRAME},
     "score-script": {"data": ROWS},
 }
-DIALECTS = get_args(settings.Dialect)
+DIALECTS = get_args(sections.Dialect)
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
 
 

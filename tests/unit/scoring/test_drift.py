@@ -24,7 +24,7 @@ from scoring.contracts import Contracts
 from scoring.deadline import Deadline
 from scoring.drift import DriftReport, drift
 from scoring.models import encoder_of
-from settings import LimitSettings, ModelSettings
+from sections import LimitSettings, ModelSettings
 from storage import adoption_blob, contract_blob, manifest_blob, observed_blob
 from tests.fakes import MemoryContainer
 from tests.unit.contract.test_differences import manifest

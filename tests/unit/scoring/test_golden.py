@@ -13,14 +13,14 @@ from contract.features import Encoder, Row
 from errors import BadAnswer, Conflict, EntitiesDoNotFit, Failure, InvalidRequest, NotFound, ServiceDown
 from scoring import golden, probe
 from scoring.adoption import adopt
-from scoring.batch import Model, Scores
+from scoring.batch import Model
 from scoring.contracts import Contracts
 from scoring.deadline import Deadline
 from scoring.dialects import Results
 from scoring.models import encoder_of
-from scoring.rows import RowRefused
+from scoring.rows import RowRefused, Scores
 from scoring.scores import scores_of
-from settings import LimitSettings, ModelSettings
+from sections import LimitSettings, ModelSettings
 from storage import adoption_blob, contract_blob, golden_blob, manifest_blob
 from tests.fakes import MemoryContainer
 

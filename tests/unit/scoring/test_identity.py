@@ -14,7 +14,7 @@ from cutoff import NotKept
 from errors import CredentialsRefused, Failure, ServiceDown, Silence
 from scoring.deadline import Deadline
 from scoring.identity import RENEW_BEFORE_S, SCOPE, YOUNG_S, EntraIdentity, identity_of
-from settings import ModelSettings
+from sections import ModelSettings
 
 SOON = Deadline.after(60)
 

@@ -12,12 +12,13 @@ import pytest
 from contract.contract import Column, Contract
 from contract.documents import Adoption, Latest, encode
 from errors import NoContract, ServiceDown, Silence, StorageDown
-from scoring import models, routes
+from scoring import description, models, routes
 from scoring.batch import Model
 from scoring.contracts import REFRESH_S, Contracts
 from scoring.deadline import Deadline
 from scoring.routes import _on_a_thread_of
-from settings import ModelSettings, Settings
+from sections import ModelSettings
+from settings import Settings
 from storage import Blob, adoption_blob, contract_blob, latest_blob
 from tests.fakes import Clock, MemoryContainer
 
@@ -54,7 +55,7 @@ def made(monkeypatch: pytest.MonkeyPatch, storage: Storage) -> Iterator[dict[str
     given = {"url": "http://127.0.0.1/", "auth": "none"}
     chosen = {"churn": given | {"contract": "customers"}, "plain": given | {"features": ["x"]}}
     found = {
-        name: models._model(name, ModelSettings.model_validate(each), Settings.model_construct())
+        name: models.model_of(name, ModelSettings.model_validate(each), Settings.model_construct())
         for name, each in chosen.items()
     }
     monkeypatch.setattr(models, "all_models", lambda: found)
@@ -92,12 +93,12 @@ def test_what_could_not_be_made_is_tried_again() -> None:
 def test_readiness_binds_the_model_and_tells_that_storage_cannot_be_asked(
     made: dict[str, Model], storage: Storage
 ) -> None:
-    assert models.readiness(made["churn"]) == f"version {VERSION}"
+    assert description.readiness(made["churn"]) == f"version {VERSION}"
     storage.away = True
     storage.clock.pass_(REFRESH_S)
-    told = models.readiness(made["churn"])
+    told = description.readiness(made["churn"])
     assert told.startswith(f"version {VERSION}; storage cannot be asked for news: Storage failed at x")
-    assert "bound by features alone" in models.readiness(made["plain"])
+    assert "bound by features alone" in description.readiness(made["plain"])
 
 
 @pytest.mark.parametrize(
@@ -113,20 +114,21 @@ def test_a_model_that_cannot_be_bound_is_not_ready_and_is_described_with_the_rea
     storage: Storage, given: dict[str, object], told: str
 ) -> None:
     fixed = {"url": "http://127.0.0.1/", "auth": "none", "contract": "customers"}
-    found = models._model("churn", ModelSettings.model_validate(fixed | given), Settings.model_construct())
+    found = models.model_of("churn", ModelSettings.model_validate(fixed | given), Settings.model_construct())
     with pytest.raises(NoContract, match=told):
-        models.readiness(found)
-    described = models.describe(found)
+        description.readiness(found)
+    described = description.describe(found)
     assert told in described["detail"]
     assert described["columns"] is None
+    assert described["adopted"] is not None
     assert described["adopted"]["version"] == VERSION
 
 
 def test_a_service_that_is_left_alone_is_not_ready(made: dict[str, Model]) -> None:
-    assert models.service_readiness(made["churn"]) == "no repeated failures"
+    assert description.service_readiness(made["churn"]) == "no repeated failures"
     alone = replace(made["churn"], left_alone_for=lambda: 4.2)
     with pytest.raises(ServiceDown, match="left alone for 4 s more") as error:
-        models.service_readiness(alone)
+        description.service_readiness(alone)
     assert error.value.retry_after == 4.2
 
 
@@ -134,7 +136,7 @@ def test_a_model_that_cannot_be_described_hides_none_of_the_others(
     made: dict[str, Model], storage: Storage
 ) -> None:
     storage.away = True
-    churn, plain = models.describe_all()
+    churn, plain = description.describe_all()
     assert churn == {
         "name": "churn",
         "dialect": "classic",
@@ -142,7 +144,7 @@ def test_a_model_that_cannot_be_described_hides_none_of_the_others(
         "export": "customers",
         "detail": "Storage failed at x: no answer in time.",
     }
-    assert plain["columns"] == ("x",)
+    assert plain["columns"] == ["x"]
 
 
 def test_a_latest_version_that_cannot_be_read_does_not_hide_what_is_adopted(
@@ -150,10 +152,21 @@ def test_a_latest_version_that_cannot_be_read_does_not_hide_what_is_adopted(
 ) -> None:
     newer = "20261124T020000Z-00000002"
     storage.put(latest_blob("customers"), encode(Latest(version=newer, pinned=False)))
-    told = models.describe(made["churn"])
-    assert told["adopted"]["version"] == VERSION
-    assert told["latest"]["version"] == newer
-    assert "has no version" in told["latest"]["detail"]
+    described = description.describe(made["churn"])
+    adopted, latest = described["adopted"], described["latest"]
+    assert adopted is not None
+    assert latest is not None
+    assert (adopted["version"], latest["version"]) == (VERSION, newer)
+    assert "has no version" in latest["detail"]
+
+
+def test_a_damaged_latest_does_not_hide_what_is_adopted(made: dict[str, Model], storage: Storage) -> None:
+    storage.put(latest_blob("customers"), b"no JSON")
+    described = description.describe(made["churn"])
+    assert described["columns"] == ["Age"]
+    assert described["latest"] == {
+        "detail": "latest/customers.json is damaged: restore the blob, or remove it."
+    }
 
 
 def test_a_call_that_does_not_come_back_is_given_up_soon_after_its_deadline(
@@ -187,6 +200,6 @@ def test_all_models_together_hold_the_end_up_no_longer_than_one(monkeypatch: pyt
         finish = staticmethod(clock.sleep)
 
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    monkeypatch.setattr(models, "observers", lambda: dict.fromkeys("abc", Hanging()))
+    monkeypatch.setattr(models, "_observers", dict.fromkeys("abc", Hanging()))
     models.finish()
     assert clock.slept == [models.LAST_WORD_S, 0, 0]

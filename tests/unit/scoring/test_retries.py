@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from errors import BadAnswer, Failure, Fault, ServiceDown, Silence, Throttled
-from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Pass
+from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Permit
 from scoring.cases import Action
 from scoring.retries import Allowance, Call, Parcel, Sender, Sent
 from scoring.verdicts import Outcome, Reply, Trouble
@@ -63,7 +63,7 @@ def test_what_is_too_late_is_not_sent_and_says_nothing_of_the_service(
     breaker = Breaker(clock)
     for _ in range(STRIKES):
         send(ScriptedWire(Trouble(Fault.SILENT)), clock, breaker=breaker, seconds=0)
-    assert not breaker.closed_for
+    assert not breaker.open_for
 
 
 def test_what_a_parcel_has_met_is_told_with_its_verdict(clock: Clock) -> None:
@@ -241,7 +241,7 @@ def test_a_probe_that_needs_a_fresh_token_is_judged_by_what_that_brings(clock: C
             send(ScriptedWire(Reply(503)), clock, breaker=breaker, attempts=1)
         clock.now += FIRST_PAUSE_S
         send(ScriptedWire(Reply(401), outcome, renewable=True), clock, breaker=breaker, attempts=1)
-        assert breaker.closed_for == pause
+        assert breaker.open_for == pause
 
 
 @pytest.mark.statement("azureml-16")
@@ -353,7 +353,7 @@ def test_throttling_and_refusals_never_open_the_breaker(clock: Clock, outcome: O
     sender = sender_of(wire, clock, attempts=1)
     for _ in range(10 * STRIKES):
         send(wire, clock, sender=sender)
-    assert sender.breaker.closed_for == 0
+    assert sender.breaker.open_for == 0
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]"])
@@ -363,7 +363,7 @@ def test_nonsense_never_opens_the_breaker(clock: Clock, body: bytes) -> None:
     for _ in range(10 * STRIKES):
         with pytest.raises(BadAnswer):
             send(wire, clock, sender=sender)
-    assert sender.breaker.closed_for == 0
+    assert sender.breaker.open_for == 0
 
 
 def test_a_probe_that_is_answered_with_nonsense_shows_that_the_service_is_there(clock: Clock) -> None:
@@ -374,7 +374,7 @@ def test_a_probe_that_is_answered_with_nonsense_shows_that_the_service_is_there(
     clock.now += FIRST_PAUSE_S
     with pytest.raises(BadAnswer):
         send(wire, clock, sender=sender)
-    assert sender.breaker.admit() == Pass()
+    assert sender.breaker.admit() == Permit()
 
 
 def test_a_batch_that_is_merely_too_slow_whole_counts_once_and_not_with_every_half(clock: Clock) -> None:
@@ -385,7 +385,7 @@ def test_a_batch_that_is_merely_too_slow_whole_counts_once_and_not_with_every_ha
     for _ in range(10 * STRIKES):
         parcel = Parcel(plan.write(ROWS), 2, lambda answer: plan.read(answer, ROWS), sent.met, Allowance(100))
         assert sender.send(parcel, Call(clock.deadline(200), "call")).verdict.action is Action.SPLIT
-    assert sender.breaker.closed_for == 0
+    assert sender.breaker.open_for == 0
 
 
 def test_a_call_that_is_under_way_when_the_breaker_opens_waits_for_it(clock: Clock) -> None:
@@ -408,7 +408,7 @@ def test_a_token_that_cannot_be_had_says_nothing_about_the_service(clock: Clock)
     for _ in range(10 * STRIKES):
         with pytest.raises(ServiceDown, match="Entra"):
             send(wire, clock, sender=sender)
-    assert sender.breaker.closed_for == 0
+    assert sender.breaker.open_for == 0
 
 
 class Late(ScriptedWire):
@@ -441,4 +441,4 @@ def test_what_speaks_against_a_service_is_no_answer_in_time_enough(
     sender = sender_of(wire, clock, attempts=1, enough_s=5.0)
     for _ in range(STRIKES):
         send(wire, clock, sender=sender, seconds=given_s)
-    assert (sender.breaker.closed_for > 0) is opens
+    assert (sender.breaker.open_for > 0) is opens

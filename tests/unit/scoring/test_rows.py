@@ -17,9 +17,9 @@ from scoring.deadline import Deadline
 from scoring.dialects import Results, Row, SentColumn
 from scoring.evidence import REFUSED_ALONE_ENOUGH
 from scoring.retries import Sender
-from scoring.rows import BAD_ROWS_SOUGHT, Payload, RowRefused, RowScorer, Scored
+from scoring.rows import BAD_ROWS_SOUGHT, Payload, RowRefused, RowScorer, Scores
 from scoring.verdicts import Outcome, Reply, Trouble
-from settings import ModelSettings
+from sections import ModelSettings
 from tests.unit.scoring.wires import Answer, Clock, ScriptedWire, X, behind, payload, refusing, rows, scores
 
 pytestmark = pytest.mark.usefixtures("either_road")
@@ -51,12 +51,12 @@ def scorer(wire: ScriptedWire, clock: Clock, **given: Any) -> RowScorer:
     return RowScorer(sender, model.model_copy(update=chosen | given))
 
 
-def score(scorer: RowScorer, count: int | list[Row], seconds: float = 60.0) -> list[Scored | RowRefused]:
+def score(scorer: RowScorer, count: int | list[Row], seconds: float = 60.0) -> list[Scores | RowRefused]:
     sent = rows(count) if isinstance(count, int) else count
     return scorer.score(sent, payload(), Deadline.after(seconds))
 
 
-def right(number: int) -> Scored:
+def right(number: int) -> Scores:
     return {"prediction": f"score of {number}"}
 
 

@@ -109,10 +109,12 @@ class TestNames:
 
     def test_a_column_named_like_our_own_mark_is_refused_unless_others_are_chosen(self) -> None:
         with pytest.raises(AnswerUnusable, match="column error, which is what we mark"):
-            scored(("error", "p"), (1, 2), (3, 4))
-        assert scored(("error", "p"), (1, 2), (3, 4), outputs=("p",))[0] == {"churn:p": 2}
+            scored(("error", "p"), (1, 2), (3, 4), reserved=("error",))
+        assert scored(("error", "p"), (1, 2), (3, 4), outputs=("p",), reserved=("error",))[0] == {
+            "churn:p": 2
+        }
         with pytest.raises(AnswerUnusable, match="column model"):
-            scored(("model", "p"), (1, 2), (3, 4), taken=("error", "model"))
+            scored(("model", "p"), (1, 2), (3, 4), reserved=("error", "model"))
 
 
 class TestEchoes:

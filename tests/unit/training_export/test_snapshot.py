@@ -6,7 +6,7 @@ import pytest
 
 from contract.documents import Adoption, Manifest, decode
 from errors import DataRefused, Failure, NodeRefused, NodeUnavailable, UnderWay
-from settings import ExportSettings
+from sections import ExportSettings
 from storage import adoption_blob, data_blob, turn_blob
 from tests.exports import HEADER, Bench, rows, whole_version
 from tests.fakes import MemoryContainer
