@@ -40,7 +40,11 @@ def scalar_reader(column: Column | None, *, naive: bool = False) -> Reader:
     if column is not None and column.type == "string" and column.spelling == "tagged":
         # Its cells are what the wire has, to the last digit: a tag taken off could not be put back as it was.
         return _from_json(lambda value: _text(value, column), decoded=lambda text: text)
-    return _from_json(_plain if column is None else _typed(column, naive))
+    if column is None:
+        return _from_json(_plain, decoded=_decoded_if_tagged)
+    return _from_json(
+        _typed(column, naive), decoded=_decoded_if_tagged if column.type == "string" else _decoded
+    )
 
 
 def outside_of(column: Column) -> Callable[[Value], str | None] | None:
@@ -71,6 +75,10 @@ def _decoded(text: str) -> Scalar:
         return decode(text)
     except ValueError as error:
         raise Unfit(str(error)) from None
+
+
+def _decoded_if_tagged(text: str) -> Scalar:
+    return _decoded(text) if values.is_tagged(text) else text
 
 
 def _from_json(

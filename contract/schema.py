@@ -95,7 +95,7 @@ def _forms(column: Column) -> list[Schema]:
 
 def _any_text(column: Column) -> list[Schema]:
     # In a tagged column every text stands as it is.
-    refused = "" if column.spelling == "tagged" else f"^(?:~[fd](?!{_DIGITS}$)|~t)"
+    refused = "" if column.spelling == "tagged" else f"^(?:~t{_DATE}|~[fd][+-]?(?:NaN|Inf|Infinity)$)"
     text: Schema = {"type": "string"} | ({"not": {"pattern": refused}} if refused else {})
     spelled = bool({"true", "True", "false", "False"} & set(column.categories or ()))
     booleans: list[Schema] = [{"type": "boolean"}] if spelled else []

@@ -102,7 +102,8 @@ def _changed(kind: Kind, told: Pairs) -> int:
     if kind.same is None:
         return _moved(kind, told)
     verdicts = [kind.same(s, None if e == "" else e) for s, e in told]
-    if None not in verdicts:
+    # A null tells nothing of its own row, and no less of the others.
+    if all(verdict is not None or e in (None, "") for verdict, (_, e) in zip(verdicts, told, strict=True)):
         return verdicts.count(False)
     came = [None if e == "" else kind.read(e) for _, e in told]
     if not any(back is not None for back in came):
@@ -135,7 +136,7 @@ def _same_text(sent: object, echoed: object) -> bool | None:
     # A service may read the text 0150 as the number 150.
     if isinstance(echoed, bool) or not isinstance(echoed, int | float) or not _DIGITS.fullmatch(sent):
         return None
-    return float(sent) == echoed
+    return float(sent) == echoed if isinstance(echoed, float) else int(sent.partition(".")[0]) == echoed
 
 
 def _numeric(value: object) -> int | float | None:
@@ -180,6 +181,8 @@ def _milliseconds(value: object) -> int | None:
     if isinstance(value, str):
         seconds = _seconds(value)
         return None if seconds is None else round(seconds * 1000)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # as pandas writes all of a column that has a null
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -195,10 +198,19 @@ def _same_moment(sent: object, echoed: object) -> bool | None:
         return None  # a constant of the settings may be anything
     if not isinstance(echoed, str):
         same = math.floor(at * 1000) <= back <= math.ceil(at * 1000)
-        return same if same or int(back) in _MILLISECONDS else None
+        return True if same else None if _counted_otherwise(sent, at, int(back)) else False
     if echoed == sent[:10] or abs(at - back) < (0.001 if "." in echoed else 1):
         return True
     return False if bool(_ZONE.search(sent)) == bool(_ZONE.search(echoed)) else None
+
+
+def _counted_otherwise(sent: str, at: float, back: int) -> bool:
+    """Say whether a whole number is no milliseconds but another unit, or the digits, of a moment."""
+    return (
+        abs(back) not in _MILLISECONDS
+        or any(abs(back - at * unit) <= 1000 for unit in (10**6, 10**9))
+        or re.sub(r"[^0-9]", "", sent).startswith(str(back))
+    )
 
 
 def _text_or_moment(value: object) -> object:
@@ -217,7 +229,7 @@ def _same_text_or_moment(sent: object, echoed: object) -> bool | None:
 
 _TRUE = frozenset({"true", "True"})
 _TRUTHS = (frozenset({"true", "false"}), frozenset({"True", "False"}))
-# From 1973 to the year 5138: days, years, codes, seconds and nanoseconds are other numbers.
+# From 1973 to the year 5138, and as long before 1970: days, years, codes and seconds are smaller numbers.
 _MILLISECONDS = range(10**11, 10**14)
 _DIGITS = re.compile(r"-?[0-9]{1,400}(\.0+)?", re.ASCII)
 _ZONE = re.compile(r"(Z|[+-][0-9]{2}:[0-9]{2})$", re.ASCII)

@@ -136,6 +136,23 @@ def test_a_category_that_training_saw_a_few_times_is_not_told_as_one_that_it_nev
     assert told.reason == "a category that training hardly or never saw"
 
 
+# Texts that only begin like a tag.
+LIKE_TAGS = (
+    *("~ten days", "~t2015", "~bra", "~: x", "~fine", "~fee", "~d", "~d-", "~drop", "~user", "~u"),
+    "~rough draft",
+)
+
+
+@pytest.mark.parametrize("text", LIKE_TAGS)
+def test_a_text_that_only_begins_like_a_tag_is_that_text_wherever_it_comes_from(text: str) -> None:
+    contract = taught_by(["Oslo is fine", "Bodø is far", text])
+    assert contract.columns[0].spelling == "bare"
+    assert Encoder(contract).encode({"_id": "1", "x": text}).row == [text]
+    unseen = Encoder(taught_by(["Oslo is fine", "Bodø is far"]))
+    assert unseen.encode({"_id": "1", "x": text}).row == [text]
+    assert Encoder(None, features=["x"]).encode({"_id": "1", "x": text}).row == [text]
+
+
 IDENTIFIED = [(kind, spelling) for kind, spelling in SPELLINGS if kind in ("identifier", "URI", "decimal")]
 
 
@@ -147,8 +164,9 @@ def test_odd_cells_in_a_column_make_errors_and_never_another_feature(
 ) -> None:
     column = data.draw(st.lists(KINDS[kind], min_size=1, max_size=8))
     cells = [written.cells[spelling] for written in column]
-    odd = data.draw(st.sampled_from(["unknown", "of old: unknown", "7.7", "~ten days", "~bra", "~: x"]))
+    odd = data.draw(st.sampled_from(["unknown", "of old: unknown", "7.7", *LIKE_TAGS]))
     contract = taught_by([*cells, odd])
+    assert Encoder(contract).encode({"_id": "1", "x": odd}).row == [*encode_cells(contract, [odd]).values()]
     for written, cell in zip(column, cells, strict=True):
         (taught,) = encode_cells(contract, [cell]).values()
         try:

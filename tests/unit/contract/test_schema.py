@@ -53,8 +53,9 @@ FORMS: dict[ColumnType, list[object]] = {
     "boolean": [True, False, "true", "True", "False", "~:ns:true", "~rtrue", [True]],
     "date": ["2015-12-31", "~t2015-12-31", ["~t2015-12-31"], "~:ns:2015-12-31", "~r2015-12-31"],
     "datetime": ["2015-01-02T03:04:05Z", "2015-01-02 03:04:05", "~t2015-01-02T03:04:05.123456789Z"],
-    "string": ["a", "", "0150", 7, 1.5, "~f7.7000", "~:crm:100", "~rhttp://x", "~~hello", "~xfoo", ["a"]],
-}
+    "string": ["a", "", "0150", 7, 1.5, "~f7.7000", "~:crm:100", "~rhttp://x", "~~hello", "~xfoo", ["a"],
+               "~fabc", "~d", "~bra", "~ten days", "~: x", "~t2015"],
+}  # fmt: skip
 
 MISFITS: dict[ColumnType, list[object]] = {
     "integer": [30.5, "abc", "007", "+1", "-0", "1_000", " 1", "1e5", 2**63, True, "~fabc", "~t2015-12-31"],
@@ -62,7 +63,7 @@ MISFITS: dict[ColumnType, list[object]] = {
     "boolean": [1, 0, "yes", "TRUE", "1", "~ttrue"],
     "date": ["20151231", "31.12.2015", 20151231, "~t2015-12-31T00:00:00Z"],
     "datetime": ["2015-12-31", "~t2015-12-31", 1420167845, "2015-01-02T03:04Z"],
-    "string": ["~t2015-12-31", "~fabc", "~d", True],
+    "string": ["~t2015-12-31", "~fNaN", "~d-Infinity", True],
 }  # fmt: skip
 
 

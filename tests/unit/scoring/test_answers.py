@@ -178,6 +178,7 @@ def test_the_refusal_of_a_wrong_count_names_both_counts() -> None:
         # No column is dropped.
         ({"predictions": ["a", "b"], "probabilities": [0.1]}, "not that long: predictions, probabilities"),
         ({"result": ["a", "b"], "p": [0.1, 0.2, 0.3], "model": "3"}, "not that long: result, p"),
+        ({"predictions": ["a", "b"], "warnings": []}, "not that long: predictions, warnings"),
         (
             {"Results": {"one": [1, 2], "two": [3, 4]}},
             "2 outputs: choose one by output_name; it has: one, two",

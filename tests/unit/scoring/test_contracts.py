@@ -209,6 +209,15 @@ def test_calls_beside_one_that_looks_go_on_with_what_is_known(world: World) -> N
     assert len(world.storage.asked) == asked + 1
 
 
+def test_the_process_that_adopts_follows_at_once() -> None:
+    bench = Bench(models=("churn",))
+    first, second = (str(bench.run(rows(count)).version) for count in (10, 11))
+    contracts = Contracts(bench.container, clock=bench.clock.monotonic, now=lambda: "now")
+    assert contracts.adopted("churn", "customers", Deadline.after(5)).version == first
+    contracts.adopt("churn", "customers", second)
+    assert contracts.adopted("churn", "customers", Deadline.after(5)).version == second
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["another before", "none before"])
 @pytest.mark.fault(46)
 def test_a_version_that_retention_removes_meanwhile_takes_no_adoptions_place(before: bool) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import scoring.dialects
 import sections
 from contract.columns import SLICE
-from scoring.dialects import Options, Row, SentColumn, dialect_of
+from scoring.dialects import Options, Row, SentColumn, dialect_of, score_script
 from scoring.dialects.classic import cells
 
 COLUMNS = (
@@ -49,6 +49,10 @@ BODIES = {
 }
 DIALECTS = get_args(sections.Dialect)
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+def test_settings_and_dialect_mean_every_column_by_the_same_sign() -> None:
+    assert score_script.EVERY_COLUMN == sections.EVERY_COLUMN
 
 
 def sent(dialect: str, options: Options | None = None) -> dict[str, object]:

@@ -46,6 +46,8 @@ def test_a_text_that_is_longer_than_what_is_shown_is_blotted_out_as_a_whole() ->
     assert len(shown(f"Unknown {'y ' * 500}{sent}", sent)) <= LONGEST_TEXT_SHOWN
     assert shown(f"Unknown note {sent * 5}", sent * 5) == "", "too long to be searched: nothing of it"
     assert "Kari" not in shown(f"note {NOTE}{'x' * LONGEST_LINE_READ}", f"{NOTE}{'x' * LONGEST_LINE_READ}")
+    assert shown("y" * 2_000, sent).startswith("yyy")
+    assert shown("y" * 2_001, sent) == ""
 
 
 @pytest.mark.statement("azureml-25", "azureml-42")

@@ -298,6 +298,59 @@ class TestEchoes:
     ) -> None:
         assert column(kind, [sent, sent], [echoed, echoed]) is None
 
+    @pytest.mark.parametrize(
+        ("sent", "echoed"),
+        [
+            # A null, or nothing, in one row says no less of the others.
+            (["2000-01-01", "2001-05-05", "2002-02-02"], [None, "2000-01-01", "2000-01-01"]),
+            (["2000-01-01", "2001-05-05", "2002-02-02"], ["", "2001-05-06", "2002-02-02"]),
+            (["2000-01-01", "2001-05-05", "2002-02-02"], [None, 989107200000, 1012608000000]),
+            # Milliseconds: before 1970 too, and as doubles, as they come beside a null.
+            (["1950-01-01", "1940-05-05", "1960-02-02"], [-631152000000] * 3),
+            (["2000-01-01", "2001-05-05"], [989020800000.0, 946684800000.0]),
+            (["1973-06-01", "2001-05-05"], [100000000000, 989020800000]),
+            (["5138-01-01", "2001-05-05"], [99999999999999, 989020800000]),
+        ],
+        ids=repr,
+    )
+    def test_dates_that_come_back_as_other_dates_are_refused(
+        self, sent: list[Value | None], echoed: list[object]
+    ) -> None:
+        assert "reorders" in str(column("date", sent, echoed))
+
+    @pytest.mark.parametrize(
+        ("kind", "sent", "echoed"),
+        [
+            ("date", "2000-01-01", 946684800000.0),
+            ("date", "1950-01-01", -631152000000),
+            ("date", "1971-06-15", 45792000000000),
+            ("datetime", "1970-01-01T01:00:00Z", 3600000000000),
+            ("datetime", "2020-02-29T12:00:00Z", 20200229120000),
+            ("datetime", "2020-02-29T12:00:00Z", 202002291200),
+            ("date", "2001-05-05", 99999999999),
+            ("date", "2001-05-05", 100000000000000),
+            ("string", "9007199254740993", 9007199254740993),
+            ("string", "89470000000000000017", 89470000000000000017),
+            ("string", "150.0", 150),
+        ],
+        ids=repr,
+    )
+    def test_one_value_in_another_form_is_no_reordering(
+        self, kind: ColumnType, sent: Value, echoed: object
+    ) -> None:
+        assert column(kind, [sent], [echoed]) is None
+
+    @pytest.mark.parametrize(
+        ("kind", "sent", "echoed"),
+        [("string", "9007199254740993", 9007199254740992), ("string", "150.0", 151), ("integer", 41, "")],
+        ids=repr,
+    )
+    def test_one_value_that_is_another_is_told(self, kind: ColumnType, sent: Value, echoed: object) -> None:
+        assert "reorders" in str(column(kind, [sent], [echoed]))
+
+    def test_a_text_beside_a_null_is_compared_where_no_contract_tells_its_type(self) -> None:
+        assert "reorders" in str(column(None, ["c", "b", "2020-01-01"], ["c", "x", None]))
+
     def test_a_null_that_the_service_filled_is_no_reordering(self) -> None:
         columns = (SentColumn("City", "string"),)
         assert scored(("City", "p"), ("unknown", 5), columns=columns, sent=[[None]]) == [{"churn:p": 5}]

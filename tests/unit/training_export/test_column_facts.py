@@ -472,6 +472,7 @@ def test_text_tells_its_lengths() -> None:
         (["{}x"], "bare"),
         (["crm:{}", "~:crm:{}"], "tagged"),
         (["crm:{}", "{}x"], "mixed"),
+        (["crm:a {}", "{}x"], "mixed"),
         (["ns" * 40 + ":{}", "web:{}"], "full"),
         (["a long note " * 8 + ": {}", "at 12:{}", "~x:{}"], "bare"),
     ],
