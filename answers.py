@@ -4,11 +4,12 @@ A failure becomes its status in this one place. What an answer tells is what `er
 nobody foresaw is told as a bare 500 with the id under which the log names its kind and its place.
 """
 
+import asyncio
 import logging
 import math
 import re
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,7 +29,8 @@ _CALLER_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 # How Python says that a thread cannot be had, now or any more (threading, concurrent.futures).
 _NO_THREAD = ("can't start new thread", "cannot schedule new futures")
 _TOO_MUCH = (
-    "This instance can start no thread more, or is ending. Send fewer calls at a time, or lower in_flight."
+    "This instance cannot start another thread, or is shutting down. Send fewer calls at a time, or lower "
+    "in_flight."
 )
 
 log = logging.getLogger("sesam-azureml.answers")
@@ -60,6 +62,27 @@ async def read_body(request: Request, limits: "LimitSettings") -> bytes:
     except ClientDisconnect:
         raise InvalidRequest("The body broke off before its end: send it again.") from None
     return b"".join(parts)
+
+
+def decode_body[T](body: bytes, kind: type[T], shape: str, limits: "LimitSettings") -> T:
+    """Read a body as the document that a route takes, written like `shape`.
+
+    Raises:
+        InvalidRequest: it is another. TooLarge: it nests too deep.
+    """
+    from contract.documents import NestedTooDeep, decode  # with the first call: cold start counts
+
+    try:
+        return decode(body, kind)
+    except NestedTooDeep:
+        raise TooLarge(f"The body is nested deeper than {limits.depth} levels (limits.depth).") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"Send {shape}: {error}.") from None
+
+
+async def answer_from_thread(work: Callable[[], Any]) -> Response:
+    """Answer with what some work gives, done on a thread of asyncio's: it may wait for storage."""
+    return json_answer(200, await asyncio.to_thread(work))
 
 
 def json_answer(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""One thing that was looked at, by `GET /api/health/ready` and by `make doctor` alike. Pure."""
+"""One check of `GET /api/health/ready` and of `make doctor`: what was looked at and what was found. Pure."""
 
 from collections.abc import Callable
 

@@ -33,8 +33,8 @@ from whole_head import WholeHead, WholeHeadAdapter
 # idle for longer than this is not used again.
 LONGEST_IDLE_S = 60.0
 
-# The head of a request goes out with its body, up to so many bytes: more would take longer to join than a
-# packet, and waking the server twice, costs.
+# Head and body go out in one send up to this size; beyond it, copying them together costs more than a second
+# packet and waking the server twice.
 MOST_JOINED = 256 * 1024
 
 # Entries of exchanges that ended early stay in the heap until there are this many more than live ones.

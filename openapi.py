@@ -40,7 +40,7 @@ from scoring.description import Model
 from scoring.drift import DriftReport
 from scoring.golden import Kept
 from scoring.routes import Adopt
-from training_export.exports import Move
+from training_export.routes import Move
 from training_export.runs import Run
 from training_export.snapshot import APP_VERSION
 

@@ -156,7 +156,7 @@ class Container(Protocol):
         """Create the container where there is none."""
 
     def read(self, name: str, unless: str = "") -> Blob | None:
-        """Read a blob; None where there is none. With the ETag `unless` unchanged, it comes without data."""
+        """Read a blob; None where there is none. Where its ETag still is `unless`, the data is empty."""
 
     def create(self, name: str, data: bytes, content_type: str = JSON) -> str | None:
         """Write a blob where there is none and give its ETag; None where there is one."""
@@ -167,7 +167,7 @@ class Container(Protocol):
     def put(self, name: str, data: bytes, content_type: str = JSON, lease: Lease | None = None) -> str:
         """Write a blob whatever was there. Only for records that nothing rests on.
 
-        One that is leased takes it under that lease alone: any other write is StorageDown.
+        A blob that is leased can be written with that lease alone: any other write is StorageDown.
         """
 
     def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
@@ -493,7 +493,9 @@ def _transport(timeout_s: float) -> RequestsTransport:
 
 def _etag(done: Mapping[str, Any]) -> str:
     if not done["etag"]:
-        raise StorageDown("Storage took it and gave no ETag: something in between answers. Try again.")
+        raise StorageDown(
+            "Storage took it and gave no ETag: a proxy may have answered in its place. Try again."
+        )
     return str(done["etag"])
 
 

@@ -99,7 +99,7 @@ class Metric:
 
     Attributes:
         name: what the metrics table calls it.
-        kind: of a counter amounts are added up, of a gauge the last stands, of a histogram all are spread.
+        kind: a counter's values are summed, a gauge's last one counts, a histogram's distribution is kept.
         unit: in UCUM, as OpenTelemetry wants it.
         attributes: what it is told apart by: names from the settings, outcomes and statuses, nothing else.
     """

@@ -118,7 +118,7 @@ class Contracts:
         else:
             etag = self._container.replace(name, encode(wanted), present.etag)
         if etag is None:
-            raise Conflict(f"Another adoption for {model} came between: look at it, then adopt again.")
+            raise Conflict(f"Another adoption of {model} happened meanwhile: look at it, then adopt again.")
         gone = self._container.read(manifest_blob(export, version)) is None
         if gone and present:
             # Undone only where nobody has adopted another since. A first one stays, for a removal has no

@@ -160,7 +160,9 @@ def _read_slowly(body: bytes, deepest: int) -> list[_Slow]:
     except RecursionError:
         raise TooLarge(f"The body is nested deeper than {deepest} levels (limits.depth).") from None
     except (ValueError, ArithmeticError):
-        raise InvalidRequest("The body holds a number that no computer takes: repair it.") from None
+        raise InvalidRequest(
+            "The body holds a number of too many digits, or with too large an exponent: repair it."
+        ) from None
     elements = [value] if isinstance(value, dict) else value
     if not isinstance(elements, list):
         raise InvalidRequest("The body is neither an array of entities nor one entity.")

@@ -17,6 +17,7 @@ def _finish() -> None:
         models.finish()
 
 
+# At import: only the main thread may set a signal's handler, and the engine imports on it.
 at_the_end(_finish)
 
 

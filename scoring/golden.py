@@ -41,7 +41,7 @@ MOST_PAIRS = 500
 ROWS_PROBED = 5
 PAIRS_TOLD = 3
 
-_SWAPPED = "They are answered as trained where {} change places. "
+_SWAPPED = "With {} swapped they are answered as trained. "
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -261,7 +261,7 @@ def _refuse_wrong_shape(rows: Golden, deepest: int) -> None:
         raise InvalidRequest(f"{len(rows.entities)} entities: send 1 to {MOST_ROWS} golden rows.")
     if len(rows.scores) != len(rows.entities):
         raise InvalidRequest(
-            f"{len(rows.entities)} entities and {len(rows.scores)} scores: send one for each, in one order."
+            f"{len(rows.entities)} entities and {len(rows.scores)} scores: send one for each, in their order."
         )
     if empty := [index for index, scores in enumerate(rows.scores) if not scores]:
         raise InvalidRequest(f"scores[{empty[0]}] is empty: give at least one answer column and its value.")

@@ -8,19 +8,17 @@ import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from answers import json_answer, read_body
-from contract.documents import Golden, NestedTooDeep, decode
-from errors import InvalidRequest, Silence, TooLarge, UnsupportedMediaType
+from answers import answer_from_thread, decode_body, json_answer, read_body
+from contract.documents import Golden
+from errors import InvalidRequest, Silence, UnsupportedMediaType
 from scoring import adoption, description, golden, measured, models
 from scoring.batch import Model, score
 from scoring.deadline import Deadline
 from scoring.drift import MOST_DAYS, drift
-from sections import LimitSettings
 from telemetry import carried
 
 # A call ends at its deadline by itself, and tells best why; so much later it is given up.
@@ -54,26 +52,26 @@ async def show_drift(req: Request) -> Response:
     if not re.fullmatch("[1-9][0-9]?", days) or int(days) > MOST_DAYS:
         raise InvalidRequest(f"days is a whole number from 1 to {MOST_DAYS}.")
     now, deadline = datetime.now(UTC), _deadline(model)
-    return await _in_thread(
+    return await answer_from_thread(
         lambda: drift(model, int(days), models.contracts(), models.container(), now, deadline)
     )
 
 
 async def list_models() -> Response:
     """Describe every model."""
-    return await _in_thread(description.describe_all)
+    return await answer_from_thread(description.describe_all)
 
 
 async def show_model(req: Request) -> Response:
     """Describe one model."""
-    return await _in_thread(lambda: description.describe(models.model(req.path_params["model"])))
+    return await answer_from_thread(lambda: description.describe(models.model(req.path_params["model"])))
 
 
 async def adopt_version(req: Request) -> Response:
     """Adopt the version that the body names."""
     model = models.model(req.path_params["model"])
     deadline = _deadline(model)
-    wanted = _decoded(await read_body(req, model.limits), Adopt, '{"version": "…"}', model.limits)
+    wanted = decode_body(await read_body(req, model.limits), Adopt, '{"version": "…"}', model.limits)
     adopted = await _on_a_thread_of(
         model,
         deadline,
@@ -86,17 +84,8 @@ async def keep_golden_rows(req: Request) -> Response:
     """Store the golden rows that the body holds."""
     model = models.model(req.path_params["model"])
     shape = '{"version": "…", "entities": [{…}, …], "scores": [{…}, …]}'
-    rows = _decoded(await read_body(req, model.limits), Golden, shape, model.limits)
-    return await _in_thread(lambda: golden.keep(model, rows, models.contracts(), models.container()))
-
-
-def _decoded[T](body: bytes, kind: type[T], shape: str, limits: LimitSettings) -> T:
-    try:
-        return decode(body, kind)
-    except NestedTooDeep:
-        raise TooLarge(f"The body is nested deeper than {limits.depth} levels (limits.depth).") from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"Send {shape}: {error}.") from None
+    rows = decode_body(await read_body(req, model.limits), Golden, shape, model.limits)
+    return await answer_from_thread(lambda: golden.keep(model, rows, models.contracts(), models.container()))
 
 
 def _deadline(model: Model) -> Deadline:
@@ -123,7 +112,3 @@ async def _on_a_thread_of[T](model: Model, deadline: Deadline, work: Callable[[]
         future.cancel()  # one that waits for a thread is not begun any more
     # What holds it is none of the model's doing: storage, or that all threads are at work.
     raise Silence(f"The call to {model.name} did not end by its deadline: send fewer calls at a time.")
-
-
-async def _in_thread(work: Callable[[], Any]) -> Response:
-    return json_answer(200, await asyncio.to_thread(work))

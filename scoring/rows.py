@@ -222,7 +222,7 @@ class _Search:
             return
         self._once = once
         sent = self._start(parcel, once)
-        # What has sent it refers to itself and stays until the garbage collector comes; the rows need not.
+        # The future stays in a ring of references until the garbage collector comes; its rows need not.
         sent.add_done_callback(lambda _: rows.clear())
         sent.add_done_callback(self._done.put)
         self._sent[sent] = piece

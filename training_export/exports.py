@@ -35,13 +35,6 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run: str
 
 
-class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PUT /api/exports/{export}/latest`."""
-
-    version: str | None
-    pin: bool | None = None
-
-
 def request_all() -> None:
     """Queue a run of every configured export (the timer): one that fails keeps back no other.
 
@@ -134,20 +127,14 @@ def compare(name: str, version: str, other: str) -> dict[str, Any]:
     }
 
 
-def move_latest(name: str, body: bytes) -> Latest:
+def move_latest(name: str, version: str | None, pin: bool | None) -> Latest:
     """Roll back, roll forward, pin or unpin (design §5), and tell those who wait for a version.
 
     Raises:
-        InvalidRequest: the body is not what the route takes. NotFound, Conflict: see Versions.move.
+        NotFound, Conflict: see Versions.move.
     """
-    try:
-        wanted = decode(body, Move)
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(
-            f'Send {{"version": "…", "pin": true}} or {{"version": null}}: {error}.'
-        ) from None
     export = _export(name)
-    moved = export.versions.move(wanted.version, wanted.pin)
+    moved = export.versions.move(version, pin)
     for note in tell_of(export, export.versions.manifest(moved.version)):
         warn("not-registered", export=name, version=moved.version, reason=note)
     return moved

@@ -265,7 +265,7 @@ def test_a_model_redeployed_with_two_features_swapped_is_not_adopted(parts: Part
     finally:
         right.save(parts.models)
     assert "row 0" in str(refused.value)
-    assert "Tenure and Complaints change places" in str(refused.value)
+    assert "Tenure and Complaints swapped" in str(refused.value)
     assert blob(parts, f"models/{MODEL}.json") == adopted
     adopt(parts.app.base_url, parts.app.key, MODEL, trained.version)
 

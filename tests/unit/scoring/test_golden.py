@@ -145,7 +145,7 @@ def test_two_features_swapped_in_the_deployed_model_are_refused_naming_row_and_d
     assert "row 0 (a): Scored-Labels differs, Scored-Probabilities differs by 8.217" in refusal.detail
     assert "row 1 (b): Scored-Labels differs, Scored-Probabilities differs by 0.495" in refusal.detail
     assert "2 features" in refusal.detail
-    assert "answered as trained where Complaints and Tenure change places" in refusal.detail
+    assert "With Complaints and Tenure swapped they are answered as trained" in refusal.detail
     assert "84" not in refusal.detail
 
 
@@ -155,7 +155,7 @@ def test_another_model_is_not_taken_for_two_features_swapped() -> None:
 
     world = World(another)
     world.keep()
-    assert "change places" not in world.refused().detail
+    assert "swapped" not in world.refused().detail
     assert len(world.sent) == 3 + 1
 
 
@@ -168,7 +168,7 @@ def test_a_refusal_stands_where_the_endpoint_takes_no_swapped_row() -> None:
     world = World(choosy)
     world.keep()
     assert world.refused().entity_count == 2
-    assert "change places" not in world.refused().detail
+    assert "swapped" not in world.refused().detail
 
 
 @pytest.mark.parametrize(
