@@ -40,7 +40,7 @@ format: setup ## puts the code into its format
 	@$(PY) -m ruff format
 
 serve: PORT = 7071
-serve: setup ## the app with your settings at PORT=7071; KEYS=1 checks function keys and prints one
+serve: setup ## the app with your settings at PORT=7071; KEYS=1 checks function keys and prints those you have not set
 	@$(PY) -m local.serve --app . --port '$(PORT)' $(if $(KEYS),--enable-auth)
 
 doctor: setup ## your settings against the live world: what is right, what is wrong, what to do
