@@ -21,8 +21,8 @@ from errors import Failure, Fault, StorageDown, StorageRefused, azure_fault
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.core.pipeline.transport import RequestsTransport
-    from azure.storage.blob import ContainerClient
-    from azure.storage.queue import QueueClient, QueueMessage
+    from azure.storage.blob import BlobServiceClient, ContainerClient
+    from azure.storage.queue import QueueClient, QueueMessage, QueueServiceClient
 
     from sections import HostStorage, StorageSettings
 
@@ -102,9 +102,6 @@ GOLDEN_PREFIX = "golden/"
 
 # Where it is tried whether blobs can be written; nothing stays there.
 PROBE_PREFIX = "probes/"
-# How long a probe of the queue stays unseen, and how long an answer to it may take.
-UNSEEN_S = 300
-PROBE_S = 5.0
 
 
 def golden_blob(model: str, version: str) -> str:
@@ -197,21 +194,21 @@ class BlobContainer:
 
     def ensure(self) -> None:
         """See Container."""
-        with _told("the container"):
+        with _as_failures("the container"):
             if not self._client.exists():
                 _unless_conflict(self._client.create_container)
 
     def read(self, name: str, unless: str = "") -> Blob | None:
         """See Container."""
         condition = _if_changed(unless) if unless else {}
-        with _told(name):
+        with _as_failures(name):
             try:
                 stream = self._client.download_blob(name, **condition)
                 return Blob(stream.readall(), stream.properties.etag)
             except Exception as error:
                 if unless and getattr(error, "status_code", None) == 304:
                     return Blob(b"", unless)
-                if _told_by_storage(error, Fault.ABSENT):
+                if _is_storage_error(error, Fault.ABSENT):
                     return None
                 raise
 
@@ -237,7 +234,7 @@ class BlobContainer:
 
     def stage(self, name: str, block_id: str, data: bytes | memoryview) -> None:
         """See Container."""
-        with _told(name):
+        with _as_failures(name):
             blob = self._client.get_blob_client(name)
             blob.stage_block(
                 block_id,
@@ -251,7 +248,7 @@ class BlobContainer:
         from azure.storage.blob import BlobBlock, ContentSettings
 
         settings = ContentSettings(content_type=content_type, content_md5=bytearray(md5))
-        with _told(name):
+        with _as_failures(name):
             done = _unless_conflict(
                 lambda: self._client.get_blob_client(name).commit_block_list(
                     [BlobBlock(block_id) for block_id in block_ids],
@@ -263,31 +260,31 @@ class BlobContainer:
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """See Container."""
-        with _told(prefix):
+        with _as_failures(prefix):
             try:
                 for blob in self._client.list_blobs(name_starts_with=prefix):
                     yield Listed(blob.name, blob.size, blob.last_modified)
             except Exception as error:
                 # Before the first export there is not even the container.
-                if not _told_by_storage(error, Fault.ABSENT):
+                if not _is_storage_error(error, Fault.ABSENT):
                     raise
 
     def download(self, name: str) -> Iterator[bytes]:
         """See Container."""
-        with _told(name):
+        with _as_failures(name):
             try:
                 yield from self._client.download_blob(name).chunks()
             except Exception as error:
-                if not _told_by_storage(error, Fault.ABSENT):
+                if not _is_storage_error(error, Fault.ABSENT):
                     raise
 
     def delete(self, name: str) -> None:
         """See Container."""
-        with _told(name):
+        with _as_failures(name):
             try:
                 self._client.delete_blob(name)
             except Exception as error:
-                if not _told_by_storage(error, Fault.ABSENT):
+                if not _is_storage_error(error, Fault.ABSENT):
                     raise
 
     def lease(self, name: str, seconds: int) -> Lease | None:
@@ -295,11 +292,11 @@ class BlobContainer:
         from azure.storage.blob import BlobLeaseClient
 
         lease = BlobLeaseClient(self._client.get_blob_client(name))
-        with _told(name):
+        with _as_failures(name):
             try:
                 lease.acquire(lease_duration=seconds)
             except Exception as error:
-                if _told_by_storage(error, Fault.CONFLICT, Fault.ABSENT):
+                if _is_storage_error(error, Fault.CONFLICT, Fault.ABSENT):
                     return None
                 raise
         return _BlobLease(lease, name)
@@ -308,7 +305,7 @@ class BlobContainer:
         from azure.storage.blob import ContentSettings
 
         settings = ContentSettings(content_type=content_type)
-        with _told(name):
+        with _as_failures(name):
             done = _unless_conflict(
                 lambda: self._client.get_blob_client(name).upload_blob(
                     data, content_settings=settings, **condition
@@ -323,11 +320,11 @@ class _BlobLease:
         self._name = name
 
     def renew(self) -> bool:
-        with _told(self._name):
+        with _as_failures(self._name):
             return _unless_conflict(lambda: self.client.renew() or True) is not None
 
     def release(self) -> None:
-        with _told(self._name):
+        with _as_failures(self._name):
             _unless_conflict(self.client.release)
 
 
@@ -346,22 +343,15 @@ def open_container(
     """
     from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
-    connection_string = _connection_string(settings)
-    options: dict[str, Any] = {
-        "retry_policy": ExponentialRetry(**_BACKOFF, retry_total=retries),
-        "max_block_size": BLOCK_BYTES,
-        "max_single_put_size": BLOCK_BYTES,
-        "transport": _transport(timeout_s),
-    }
-    with _opening():
-        if connection_string:
-            service = BlobServiceClient.from_connection_string(connection_string, **options)
-        elif settings.blob_service_uri:
-            service = BlobServiceClient(
-                settings.blob_service_uri, credential=app_identity(settings.client_id), **options
-            )
-        else:
-            raise StorageRefused(_NO_ACCOUNT)
+    service = _service(
+        BlobServiceClient,
+        settings,
+        settings.blob_service_uri,
+        retry_policy=ExponentialRetry(**_BACKOFF, retry_total=retries),
+        max_block_size=BLOCK_BYTES,
+        max_single_put_size=BLOCK_BYTES,
+        transport=_transport(timeout_s),
+    )
     return BlobContainer(service.get_container_client(settings.container))
 
 
@@ -374,10 +364,15 @@ def open_export_queue(settings: HostStorage) -> Callable[[str], None]:
 
     def send(message: str) -> None:
         encoded = base64.b64encode(message.encode()).decode()
-        with _told(f"the queue {EXPORT_QUEUE}"):
+        with _as_failures(f"the queue {EXPORT_QUEUE}"):
             _sent(queue, encoded)
 
     return send
+
+
+# How long a probe of the queue stays unseen, and how long an answer to it may take.
+UNSEEN_S = 300
+PROBE_S = 5.0
 
 
 def probe_export_queue(settings: HostStorage) -> None:
@@ -390,7 +385,7 @@ def probe_export_queue(settings: HostStorage) -> None:
         StorageDown, StorageRefused: the queue cannot be written.
     """
     queue = _export_queue(settings, retries=0, timeout_s=PROBE_S)
-    with _told(f"the queue {EXPORT_QUEUE}"):
+    with _as_failures(f"the queue {EXPORT_QUEUE}"):
         hidden = _sent(queue, "", visibility_timeout=UNSEEN_S, time_to_live=UNSEEN_S + 1)
         queue.delete_message(hidden)
 
@@ -413,20 +408,13 @@ def probe_container(container: Container) -> None:
 def _export_queue(settings: HostStorage, retries: int, timeout_s: float) -> QueueClient:
     from azure.storage.queue import ExponentialRetry, QueueServiceClient
 
-    connection_string = _connection_string(settings)
-    options: dict[str, Any] = {
-        "retry_policy": ExponentialRetry(**_BACKOFF, retry_total=retries),
-        "transport": _transport(timeout_s),
-    }
-    with _opening():
-        if connection_string:
-            service = QueueServiceClient.from_connection_string(connection_string, **options)
-        elif settings.queue_service_uri:
-            service = QueueServiceClient(
-                settings.queue_service_uri, credential=app_identity(settings.client_id), **options
-            )
-        else:
-            raise StorageRefused(_NO_ACCOUNT)
+    service = _service(
+        QueueServiceClient,
+        settings,
+        settings.queue_service_uri,
+        retry_policy=ExponentialRetry(**_BACKOFF, retry_total=retries),
+        transport=_transport(timeout_s),
+    )
     return service.get_queue_client(EXPORT_QUEUE)
 
 
@@ -435,7 +423,7 @@ def _sent(queue: QueueClient, content: str, **options: Any) -> QueueMessage:
     try:
         return queue.send_message(content, **options)
     except Exception as error:
-        if not _told_by_storage(error, Fault.ABSENT):
+        if not _is_storage_error(error, Fault.ABSENT):
             raise
         _unless_conflict(queue.create_queue)
         return queue.send_message(content, **options)
@@ -450,6 +438,21 @@ def app_identity(client_id: str) -> TokenCredential:
 
     # An empty choice is not passed on: it would override AZURE_CLIENT_ID, which azure-identity reads itself.
     return DefaultAzureCredential(**({"managed_identity_client_id": client_id} if client_id else {}))
+
+
+def _service[S: (BlobServiceClient, QueueServiceClient)](
+    kind: type[S], settings: StorageSettings, uri: str, **options: Any
+) -> S:
+    """Open a service of the account, by connection string or as the app itself; nothing is sent yet."""
+    connection_string = _connection_string(settings)
+    try:
+        if connection_string:
+            return kind.from_connection_string(connection_string, **options)
+        if uri:
+            return kind(uri, credential=app_identity(settings.client_id), **options)
+    except ValueError:
+        raise StorageRefused("The storage account's address or key cannot be used: check it.") from None
+    raise StorageRefused(_NO_ACCOUNT)
 
 
 _NO_ACCOUNT = (
@@ -509,18 +512,18 @@ def _unless_conflict[T](call: Callable[[], T]) -> T | None:
     try:
         return call()
     except Exception as error:
-        if _told_by_storage(error, Fault.CONFLICT):
+        if _is_storage_error(error, Fault.CONFLICT):
             return None
         raise
 
 
-def _told_by_storage(error: Exception, *faults: Fault) -> bool:
+def _is_storage_error(error: Exception, *faults: Fault) -> bool:
     """Say whether it is one of these, and storage says so: a proxy's own 404 has no code of storage's."""
     return azure_fault(error) in faults and bool(getattr(error, "error_code", None))
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _as_failures(what: str) -> Iterator[None]:
     """Turn an exception of the SDK into one of ours, naming the blob and never the account's URL."""
     try:
         yield
@@ -528,15 +531,6 @@ def _told(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001  # the SDK reads an odd answer into errors of any kind
         raise _failure(what, error) from None
-
-
-@contextmanager
-def _opening() -> Iterator[None]:
-    """Turn what the SDK says of an address or a key into one of ours."""
-    try:
-        yield
-    except ValueError:
-        raise StorageRefused("The storage account's address or key cannot be used: check it.") from None
 
 
 def _failure(what: str, error: Exception) -> Failure:

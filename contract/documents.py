@@ -1,6 +1,7 @@
 """The JSON documents in Blob storage that one side writes and the other reads (design §6)."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -81,6 +82,11 @@ def is_version(text: str) -> bool:
     Whatever is not must never become part of a blob's name: `..` in it would lead elsewhere.
     """
     return _VERSION.fullmatch(text) is not None
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as documents tell it: UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def encode(document: msgspec.Struct) -> bytes:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from contract.documents import Manifest, decode
+from contract.documents import Manifest, decode, timestamp
 from contract.moved import Moved, moved
 from contract.seen import Observation, SeenColumn, bins, sum_of
 from errors import NotFound
@@ -74,8 +74,8 @@ def drift(
     return DriftReport(
         model=model.name,
         version=taught.version,
-        since=f"{since:%Y-%m-%dT%H:%M:%SZ}",
-        until=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        since=timestamp(since),
+        until=timestamp(now),
         entities=entities,
         outside=sum(each.outside for each in same),
         told=tuple(_told(taught, entities, features, days)),

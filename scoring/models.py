@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 
 import telemetry
 from contract.contract import Contract
+from contract.documents import timestamp
 from contract.features import Encoder, Row
 from errors import NoContract, NotFound
 from scoring.batch import Model, unobserved
@@ -210,4 +211,4 @@ def payload_of(given: ModelSettings, prefix: str, encoder: Encoder) -> Payload:
 
 
 def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return timestamp(datetime.now(UTC))

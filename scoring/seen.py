@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contract.documents import Manifest
+from contract.documents import Manifest, timestamp
 from contract.features import Row
 from contract.seen import SCHEMA_VERSION, Observation, Tally
 from errors import Failure
@@ -98,18 +98,18 @@ class Observer:
             self._rows_waiting += len(rows)
             wait = self._rows_waiting < COUNT_AT_ONCE and not self._long_since_written()
         if not wait:
-            self._thread.submit(self._told, self._count)
+            self._thread.submit(self._logging_failures, self._count)
 
     def finish(self, seconds: float) -> None:
         """Write what is not yet written, at the end of the process, in so many seconds."""
         try:
-            self._thread.submit(self._told, self._count_and_write).result(seconds)
+            self._thread.submit(self._logging_failures, self._count_and_write).result(seconds)
         except TimeoutError:
             warn("not-observed", model=self._model, reason="storage is too slow for the end of the process")
         except RuntimeError:  # the interpreter is ending, and the thread has ended before it
-            self._told(self._count_and_write)
+            self._logging_failures(self._count_and_write)
 
-    def _told(self, work: Callable[[], None]) -> None:
+    def _logging_failures(self, work: Callable[[], None]) -> None:
         try:
             work()
         except Failure as failure:
@@ -118,7 +118,7 @@ class Observer:
             warn("not-observed", model=self._model, reason=type(error).__name__)
 
     def _count_and_write(self) -> None:
-        self._told(self._count)
+        self._logging_failures(self._count)
         self._write()
 
     def _long_since_written(self) -> bool:
@@ -139,7 +139,7 @@ class Observer:
 
     def _begin(self, version: str, columns: Sequence[str]) -> None:
         """Count in another version's bins from now on; what was seen through the earlier one is written."""
-        self._told(self._write)
+        self._logging_failures(self._write)
         self._blind_until = self._clock() + BLIND_S
         taught = {column.name: column for column in self._manifest(version).columns}
         self._blind_until = self._clock()
@@ -158,8 +158,8 @@ class Observer:
             schema_version=SCHEMA_VERSION,
             model=self._model,
             version=self._version,
-            started=_told_time(self._started),
-            finished=_told_time(finished),
+            started=timestamp(self._started),
+            finished=timestamp(finished),
             entities=self._tally.entities,
             outside=self._tally.outside,
             columns=self._tally.columns(),
@@ -168,7 +168,3 @@ class Observer:
         self._tally.clear()
         self._started = finished
         self._enough = WRITE_AFTER_ENTITIES
-
-
-def _told_time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
