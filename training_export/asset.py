@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 import telemetry
 from contract.documents import Manifest, decode
 from cutoff import Exchange, WatchedAdapter, cut_at
-from errors import Failure, Fault, requests_fault
+from errors import CredentialsRefused, Failure, Fault, requests_fault
 from sections import AzureMLSettings
 from training_export.mltable import mltable
 
@@ -67,30 +67,25 @@ class DataAssets:
             f"{self._base}{self._workspace}/data/{manifest.export}/versions/{manifest.version}"
             f"?api-version={API_VERSION}"
         )
-        what = f"data asset {manifest.export}:{manifest.version}"
+        body = self.body(manifest)
         exchange = None
         try:
             with cut_at(self._monotonic() + DEADLINE_S) as exchange:
-                status, is_asset = self._send("PUT", url, self.body(manifest))
+                status, is_asset = self._send("PUT", url, body)
                 # A version is immutable: what refuses the second time may be the first one itself.
                 if status in (400, 409) and self._send("GET", url) == (200, True):
                     return ""
+            # A body that ends with the connection looks whole.
+            reason = Fault.SILENT.value if exchange.cut else _refusal(status, is_asset=is_asset)
         except requests.RequestException as error:
-            return f"{what} not registered: {_told(exchange, requests_fault(error))}"
+            reason = _told(exchange, requests_fault(error))
         except HTTPError:
-            return f"{what} not registered: {_told(exchange, Fault.BROKEN)}"
+            reason = _told(exchange, Fault.BROKEN)
         except Failure as failure:
-            return f"{what} not registered: {failure.detail}"
-        except Exception as error:  # noqa: BLE001  # azure-identity's many: none may take a version back
-            return f"{what} not registered: no token ({type(error).__name__})"
-        if exchange.cut:  # a body that ends with the connection looks whole
-            return f"{what} not registered: {Fault.SILENT.value}"
-        if status == 202 or (status in (200, 201) and is_asset):
-            return ""
-        if status in (200, 201):
-            return f"{what} not registered: {status} came with something that is no data asset"
-        advice = " The app's identity needs the role AzureML Data Scientist on the workspace."
-        return f"{what} not registered: Azure ML answered {status}.{advice if status in (401, 403) else ''}"
+            reason = failure.detail
+        except Exception as error:  # noqa: BLE001  # whatever it is, it may not take a version back
+            reason = f"an error nobody foresaw ({type(error).__name__})"
+        return f"data asset {manifest.export}:{manifest.version} not registered: {reason}" if reason else ""
 
     def body(self, manifest: Manifest) -> dict[str, Any]:
         """Write what is registered: the folder, and tags to tell the version by."""
@@ -117,7 +112,11 @@ class DataAssets:
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # As `auth`, because requests would put a password from ~/.netrc over a plain header.
-        request.headers["Authorization"] = f"Bearer {self._token()}"
+        try:
+            token = self._token()
+        except Exception as error:  # noqa: BLE001  # azure-identity reads an odd answer into errors of any kind
+            raise CredentialsRefused(f"no token ({type(error).__name__})") from None
+        request.headers["Authorization"] = f"Bearer {token}"
         return request
 
     def _send(self, method: str, url: str, body: dict[str, Any] | None = None) -> tuple[int, bool]:
@@ -136,6 +135,19 @@ class DataAssets:
             return answer.status_code, "dataUri" in decode(told, _Resource).properties
         except msgspec.DecodeError:
             return answer.status_code, False
+
+
+def _refusal(status: int, *, is_asset: bool) -> str:
+    """Say why a version that was sent is not registered, by the answer's status; nothing where it is."""
+    match status:
+        case 200 | 201 if not is_asset:
+            return f"{status} came with something that is no data asset"
+        case 200 | 201 | 202:
+            return ""
+        case 401 | 403:
+            advice = "The app's identity needs the role AzureML Data Scientist on the workspace."
+            return f"Azure ML answered {status}. {advice}"
+    return f"Azure ML answered {status}."
 
 
 def _told(exchange: Exchange | None, fault: Fault) -> str:

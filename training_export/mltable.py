@@ -11,6 +11,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from contract.documents import Manifest
 from contract.facts import ColumnFacts
 from contract.values import LARGEST_EXACT
@@ -47,7 +49,7 @@ def mltable(manifest: Manifest) -> str | None:
         return _document(
             "./data.parquet", [*steps, *([{"convert_column_types": texts_only}] if texts else [])]
         )
-    dialect = Dialect(**manifest.dialect)  # type: ignore[arg-type]  # as it was written
+    dialect = msgspec.convert(manifest.dialect, Dialect)
     encoding = _ENCODINGS.get(_codec(dialect.encoding))
     if encoding is None or not _is_readable(dialect, manifest.columns):
         return None

@@ -110,6 +110,13 @@ def test_without_a_token_there_is_a_note_and_nothing_is_sent(manifest: Manifest)
     assert server.received == []
 
 
+def test_what_nobody_foresaw_is_a_note_too_and_no_missing_token(manifest: Manifest) -> None:
+    server, note = register(manifest, answer(201), token=lambda: "planted\r\ntoken")
+    assert "an error nobody foresaw (ValueError)" in note
+    assert "planted" not in note
+    assert server.received == []
+
+
 def test_a_version_without_mltable_is_a_folder() -> None:
     bench = Bench()
     bench.set(lineterminator="\r")
