@@ -23,7 +23,7 @@ from training_export.column_facts import ColumnScan, few_of
 from training_export.csv_blocks import Blocks, Text, block_bytes
 from training_export.csv_dialect import Dialect, refuse_contradiction
 from training_export.csv_lines import BATCH_ROWS, LONGEST_CELL, STRAY, Records, told
-from training_export.csv_split import Splitter, splitter_of
+from training_export.csv_split import splitter_of
 
 _HEADER_BROKEN_OFF = "The header has no line terminator: the data broke off."
 
@@ -102,7 +102,7 @@ class Reading:
     def batches(self) -> Iterator[Columns]:
         """Give the cells of some thousand records at a time, column by column, to the end."""
         rest = self._records.lines.unread()
-        if splitter := _splitter(self._dialect, len(self.names)):
+        if splitter := splitter_of(len(self.names), self._dialect, LONGEST_CELL):
             blocks = Blocks(rest, self._utf8, block_bytes(len(self.names)))
             for split in blocks.split(splitter):
                 self.rows += split.rows
@@ -167,18 +167,6 @@ class Reading:
         for at, row in enumerate(rows, self.rows + 1):
             if any("\0" in cell for cell in row):
                 raise DataRefused(f"Record {at} holds a NUL character: this is no text.")
-
-
-def _splitter(dialect: Dialect, width: int) -> Splitter | None:
-    return splitter_of(
-        width,
-        dialect.delimiter,
-        dialect.quotechar,
-        dialect.escapechar,
-        dialect.lineterminator,
-        doublequote=dialect.doublequote,
-        longest=LONGEST_CELL,
-    )
 
 
 def _refuse_absent_label(label: str, names: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training_export.cells import PAD, Buffer, Cells, Places, by_column
+from training_export.csv_dialect import Dialect
 
 type Octets = NDArray[np.uint8]
 # One bit a byte of a buffer: the first byte's is the lowest of the first word.
@@ -154,31 +155,25 @@ class Splitter:
         return _undoubled(buffer, places, starts, lengths, opening[doubled])
 
 
-def splitter_of(
-    width: int,
-    delimiter: str,
-    quotechar: str | None,
-    escapechar: str | None,
-    lineterminator: str,
-    *,
-    doublequote: bool,
-    longest: int,
-) -> Splitter | None:
-    """Make a splitter for the csv sink's own words; None where `csv` alone can read what they say.
+def splitter_of(width: int, dialect: Dialect, longest: int) -> Splitter | None:
+    """Make a splitter for `width` columns of a dialect; None where `csv` alone can read what it says.
 
     Args:
+        width: columns.
+        dialect: how the blocks are written.
         longest: bytes; a block with a longer cell is not split.
     """
-    signs = delimiter + (quotechar or "")
-    if not width or escapechar is not None or lineterminator not in _ENDS or not signs.isascii():
+    quote, end = dialect.quotechar, dialect.lineterminator
+    signs = dialect.delimiter + (quote or "")
+    if not width or dialect.escapechar is not None or end not in _ENDS or not signs.isascii():
         return None
     return Splitter(
         width=width,
-        delimiter=ord(delimiter),
-        quote=None if quotechar is None else ord(quotechar),
-        doubled=doublequote,
-        end=_ENDS[lineterminator],
-        two=len(lineterminator) == 2,
+        delimiter=ord(dialect.delimiter),
+        quote=None if quote is None else ord(quote),
+        doubled=dialect.doublequote,
+        end=_ENDS[end],
+        two=len(end) == 2,
         longest=longest,
     )
 

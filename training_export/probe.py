@@ -11,8 +11,8 @@ from sections import ExportSettings
 from settings import Settings, host_storage
 from storage import probe_export_queue
 from training_export import exports
+from training_export.csv_dialect import csv_dialect, expected_columns
 from training_export.csv_scan import Reading, header_difference
-from training_export.guards import dialect_of, expected_columns
 from training_export.publisher import SesamNode, expiry, is_token
 
 # A token that ends sooner is told of while there is time.
@@ -76,7 +76,7 @@ def _pipe(name: str, export: ExportSettings, node: SesamNode) -> str:
     facts = node.pipe(export.pipe)
     if facts.trouble:
         raise DataRefused(f"{'; '.join(facts.trouble)}: put {export.pipe} right in the node.")
-    dialect = dialect_of(export, facts.sink)
+    dialect = csv_dialect(export, facts.sink)
     expected = expected_columns(export, facts.sink, dialect)
     with node.published(export.pipe, allow_unframed=True, limit=1) as published:
         names = Reading(published.chunks, dialect, expected).names

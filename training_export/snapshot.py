@@ -20,9 +20,9 @@ from contract.drift import drifts
 from errors import Failure, StorageDown, UnderWay
 from sections import ExportSettings
 from training_export import parquet
-from training_export.csv_dialect import Dialect
+from training_export.csv_dialect import Dialect, csv_dialect, expected_columns
 from training_export.csv_scan import Scanned, scan
-from training_export.guards import dialect_of, expected_columns, reasons_to_hold
+from training_export.guards import reasons_to_hold
 from training_export.mltable import mltable
 from training_export.publisher import PipeFacts, Published
 from training_export.runs import Outcome, Run, RunRecord
@@ -155,7 +155,7 @@ def _snapshot(export: Export, run: str, started: str) -> Run:
 def _pass(export: Export, version: str, started: str, staging: Staging) -> _Pass:
     settings = export.settings
     pipe = export.node.pipe(settings.pipe)
-    dialect = dialect_of(settings, pipe.sink)
+    dialect = csv_dialect(settings, pipe.sink)
     expected = expected_columns(settings, pipe.sink, dialect)
     with export.node.published(settings.pipe, allow_unframed=settings.allow_unframed) as published:
         scanned = scan(staging.passing(published.chunks), dialect, expected, settings.label)

@@ -34,6 +34,7 @@ PURE = (
     "scoring.scores",
     "scoring.verdicts",
     "training_export.csv_scan",
+    "training_export.guards",
     "training_export.mltable",
 )
 

@@ -13,8 +13,8 @@ from contract.values import READERS, moment
 from storage import data_blob, mltable_blob
 from tests.environments import environment
 from tests.exports import Bench, whole_version
+from training_export.csv_dialect import csv_dialect
 from training_export.csv_scan import Reading
-from training_export.guards import dialect_of
 
 HERE = Path(__file__).parent
 
@@ -114,7 +114,7 @@ def test_every_cell_comes_back(
 ) -> None:
     bench, manifest, told = loaded[name]
     reading = Reading(
-        bench.versions.data(manifest.version), dialect_of(bench.settings, {}), bench.settings.columns
+        bench.versions.data(manifest.version), csv_dialect(bench.settings, {}), bench.settings.columns
     )
     cells = {
         column: [cell for batch in batches for cell in batch.texts()]

@@ -25,15 +25,7 @@ DELIMITERS = (",", ";", "\t")
 
 
 def splitter(dialect: Dialect, width: int) -> Splitter:
-    made = splitter_of(
-        width,
-        dialect.delimiter,
-        dialect.quotechar,
-        dialect.escapechar,
-        dialect.lineterminator,
-        doublequote=dialect.doublequote,
-        longest=LONGEST_CELL,
-    )
+    made = splitter_of(width, dialect, LONGEST_CELL)
     assert made
     return made
 
@@ -178,7 +170,7 @@ def test_an_empty_line_is_no_record_of_one_cell_but_an_empty_quoted_cell_is() ->
 
 
 def test_a_cell_over_the_limit_is_not_split() -> None:
-    limited = splitter_of(2, ",", '"', None, "\r\n", doublequote=True, longest=3)
+    limited = splitter_of(2, Dialect(), longest=3)
     assert limited
     assert limited.split(PAD + b"1,abc\r\n" + PAD)
     assert limited.split(PAD + b"1,abcd\r\n" + PAD) is None
