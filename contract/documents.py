@@ -48,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...] = ("csv",)
     held_because: tuple[str, ...] = ()
     lines_digest: str = ""
-    """The same for the same lines in any order: it tells a reordering from a change."""
+    """The same for the same rows in any order: it tells a reordering from a change."""
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from contract.columns import ReadAll, column_reader
 from contract.contract import Column, Contract, is_reserved
 from contract.entities import ABSENT, DictEntities, Entities, Entity
-from contract.scalars import WANTED, Reader, Unfit, outside_of, scalar_reader
-from contract.values import READERS, Value
+from contract.scalars import Reader, Unfit, outside_of, scalar_reader
+from contract.values import Value
 from contract.wire import bare_name
 
 type Row = list[Value | None]
@@ -99,7 +99,7 @@ class _Feature:
     def _one_by_one(
         self, found: Sequence[object], wrong: dict[int, list[Remark]], outside: dict[int, list[Remark]]
     ) -> Sequence[Value | None]:
-        # Of one text the judgement is one; and a column of few, as identifiers are, is told by those.
+        # Equal texts are judged once; few distinct ones are then a lookup.
         known = {value: self._judge(value) for value in {v for v in found if type(v) in _TEXT_OR_NULL}}
         remarked = any(judged.wrong or judged.outside for judged in known.values())
         if not remarked and _TEXT_OR_NULL.issuperset(map(type, found)):
@@ -124,7 +124,7 @@ class _Feature:
         try:
             return self.read(value)
         except Unfit as error:
-            raise ValueError(f"constants gives {self.name} what is no value of it: {error}") from None
+            raise ValueError(f"the constant for {self.name} does not fit its column: {error}") from None
 
     def _judge(self, found: object) -> _Judged:
         if found is ABSENT:
@@ -232,8 +232,8 @@ class Encoder:
 
     def _encode_by(self, plan: "_Plan", entities: Entities) -> EncodedRows:
         places = range(len(entities))
-        if plan.taken:
-            refused: DoesNotFit = PrefixTaken(plan.taken)
+        if plan.colliding:
+            refused: DoesNotFit = PrefixTaken(plan.colliding)
             return EncodedRows([[] for _ in places], dict.fromkeys(places, refused), {})
         wrong: dict[int, list[Remark]] = {}
         outside: dict[int, list[Remark]] = {}
@@ -291,12 +291,12 @@ class Encoder:
             bound.append(candidates[0] if len(candidates) == 1 else None)
             if len(candidates) > 1:
                 doubled[feature.name] = tuple(sorted(candidates))
-        taken = tuple(
+        colliding = tuple(
             Remark(self._foreign[name], f"{name} stands where the model's own scores do: set another prefix")
             for name in properties
             if name in self._foreign
         )
-        return _Plan(tuple(bound), doubled, taken, exact_and_more)
+        return _Plan(tuple(bound), doubled, colliding, exact_and_more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,39 +306,24 @@ class _Plan:
     Attributes:
         properties: each feature's property; None where there is none, or more than one.
         doubled: the features with more than one, and which.
-        taken: the properties that the prefix covers and that are no scores.
-        exact_and_more: a feature has a property of its exact name, and others beside it that do not count
-            where that one is.
+        colliding: the properties that the prefix covers and that are no scores.
+        exact_and_more: some property matches a feature exactly, others only without namespace; those count
+            only where the exact one is absent.
     """
 
     properties: tuple[str | None, ...]
     doubled: Mapping[str, Sequence[str]]
-    taken: Sequence[Remark]
+    colliding: Sequence[Remark]
     exact_and_more: bool
 
     @property
     def by_shape(self) -> bool:
         """Say whether each shape of entities needs a plan of its own."""
-        return bool(self.doubled or self.taken or self.exact_and_more)
+        return bool(self.doubled or self.colliding or self.exact_and_more)
 
 
 def _doubled(candidates: Sequence[str]) -> str:
-    return f"{' and '.join(candidates)} both fall on this name: choose one by the model's map"
-
-
-def encode_cells(contract: Contract, cells: Sequence[str]) -> dict[str, Value | None]:
-    """Read a CSV row as the model was taught it: column name → value, null where the cell is empty.
-
-    Raises:
-        Unfit: a cell is not of its column's type.
-    """
-    row: dict[str, Value | None] = {}
-    for column, cell in zip(contract.columns, cells, strict=True):
-        value = READERS[column.type](cell) if cell else None
-        if cell and value is None:
-            raise Unfit(f"{column.name}: {WANTED[column.type]}")
-        row[column.name] = value
-    return row
+    return f"several properties match this name ({', '.join(candidates)}): choose one in the model's map"
 
 
 def _refuse_unknown_choices(choices: Mapping[str, str], names: Collection[str]) -> None:
@@ -359,7 +344,7 @@ def _refuse_unplaced(constants: Collection[str], names: Collection[str], contrac
 def _refuse_covered(prefix: str, names: Collection[str]) -> None:
     if covered := sorted({name for name in names if prefix and name.startswith(prefix)}):
         raise ValueError(
-            f"the prefix {prefix} covers {', '.join(covered)}, taken for scores then: set another"
+            f"the prefix {prefix} covers {', '.join(covered)}, which would be taken for scores: set another"
         )
 
 

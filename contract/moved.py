@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from contract.drift import groups, index_parts, jensen_shannon_distance
-from contract.facts import ColumnFacts
+from contract.facts import ColumnFacts, Histogram
 from contract.seen import SeenColumn, edges
 from contract.values import LARGEST_EXACT
 
@@ -67,7 +67,7 @@ def moved(taught: ColumnFacts, rows: int, seen: SeenColumn) -> Moved | None:
         population_stability_index=round(index, 4),
         by_chance=round(chance, 4),
         jensen_shannon_distance=round(jensen_shannon_distance(old, new), 4),
-        told=tuple(_told(taught.name, cells, how, _grown(cells, parts))),
+        told=tuple(_sentences(taught.name, cells, how, _grown(cells, parts))),
     )
 
 
@@ -89,7 +89,7 @@ def _grown(cells: Sequence[_Cell], parts: Sequence[float]) -> _Cell:
     return cells[farthest]
 
 
-def _told(name: str, cells: Sequence[_Cell], how: str, grown: _Cell) -> Iterator[str]:
+def _sentences(name: str, cells: Sequence[_Cell], how: str, grown: _Cell) -> Iterator[str]:
     old, new = sum(cell.old for cell in cells), sum(cell.new for cell in cells)
     if how != "little":
         yield f"{name} has moved {how}: {grown.new / new:.1%} {grown.what}, in training {grown.old / old:.1%}"
@@ -107,7 +107,7 @@ def _cells(taught: ColumnFacts, rows: int, seen: SeenColumn) -> Iterator[_Cell]:
             "are of rare or new categories" if taught.rare else "are new categories", taught.rare, seen.unseen
         )
     elif taught.histogram is not None:
-        yield from _ranges(taught, seen)
+        yield from _ranges(taught, taught.histogram, seen)
     else:
         yield _Cell("are filled", rows - taught.empties, sum(seen.counts))
     yield _Cell(_NULL, taught.empties, seen.nulls)
@@ -116,15 +116,14 @@ def _cells(taught: ColumnFacts, rows: int, seen: SeenColumn) -> Iterator[_Cell]:
 _NULL = "are null"
 
 
-def _ranges(taught: ColumnFacts, seen: SeenColumn) -> Iterator[_Cell]:
+def _ranges(taught: ColumnFacts, histogram: Histogram, seen: SeenColumn) -> Iterator[_Cell]:
     """Join neighbouring bins until each holds its share of the version, as contract/drift.py does."""
-    assert taught.histogram is not None  # noqa: S101 - for the type checker: just seen
-    ends = [_shown(edge) for edge in edges(taught, taught.histogram)]
+    ends = [_shown(edge) for edge in edges(taught, histogram)]
     low, high = ends[0], ends[-1]
     text = taught.type == "string"
     yield _Cell(f"are shorter than {low} characters" if text else f"lie below {low}", 0, seen.below)
-    pairs = list(zip(taught.histogram.counts, seen.counts, strict=True))
-    for start, stop in groups(pairs, sum(taught.histogram.counts)):
+    pairs = list(zip(histogram.counts, seen.counts, strict=True))
+    for start, stop in groups(pairs, sum(histogram.counts)):
         what = (
             f"are {ends[start]} to {ends[stop]} characters long"
             if text

@@ -17,13 +17,12 @@ RARE = "a category that training hardly or never saw"
 
 type Reader = Callable[[object], Value | None]
 
-WANTED = {
+NOT_OF_TYPE = {
     "integer": "not an integer",
     "number": "not a number",
     "boolean": "not a boolean",
     "date": "not a date",
     "datetime": "not a datetime",
-    "string": "not a text",
 }
 
 
@@ -132,7 +131,7 @@ def _integer(value: Scalar, column: Column) -> Value:
     else:
         whole = values.integer(_cell_of(value))
     if whole is None or whole not in INT64:
-        raise Unfit(_not(column))
+        raise Unfit(NOT_OF_TYPE[column.type])
     return whole
 
 
@@ -148,14 +147,14 @@ def _number(value: Scalar, column: Column) -> Value:
     else:
         real = values.number(_cell_of(value))
     if real is None or not math.isfinite(real):
-        raise Unfit(_not(column))
+        raise Unfit(NOT_OF_TYPE[column.type])
     return real
 
 
 def _boolean(value: Scalar) -> Value:
     read = value if isinstance(value, bool) else values.boolean(_cell_of(value))
     if read is None:
-        raise Unfit(WANTED["boolean"])
+        raise Unfit(NOT_OF_TYPE["boolean"])
     return read
 
 
@@ -163,7 +162,7 @@ def _moment(value: Scalar, column: Column) -> str:
     cell = value.text if isinstance(value, Moment) else _cell_of(value)
     read = values.day(cell) if column.type == "date" else values.moment(cell)
     if read is None:
-        raise Unfit(_not(column))
+        raise Unfit(NOT_OF_TYPE[column.type])
     return read
 
 
@@ -248,7 +247,3 @@ def _is_whole(value: float | Decimal) -> bool:
     if isinstance(value, Decimal) and value.adjusted() > 400:
         return False
     return math.isfinite(value) and value == int(value)
-
-
-def _not(column: Column) -> str:
-    return WANTED[column.type]

@@ -27,7 +27,7 @@ from pydantic import SecretStr
 
 import function_app
 from contract.contract import Contract
-from contract.features import Encoder, encode_cells
+from contract.features import Encoder
 from local import demo
 from local.demo import EXPORT, MODEL, Parts, call, export, learn, operate
 from local.services.model import Model
@@ -37,6 +37,7 @@ from scoring.deadline import Deadline
 from scoring.drift import drift
 from sections import StorageSettings
 from storage import open_container
+from tests.cells import encode_cells
 from tests.packaged import Package
 from tests.unit.test_repository import OPTIONAL, imports
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from contract.contract import contract_of
 from contract.facts import Category, ColumnFacts, ColumnType, Histogram
-from contract.features import Encoder, Row, encode_cells
+from contract.features import Encoder, Row
 from contract.seen import SeenColumn, Tally, bins, sum_of
 from local import customers
 from local.demo import PIPE
 from local.node import running_node
+from tests.cells import encode_cells
 from training_export.cells import Cells
 from training_export.column_facts import ColumnScan
 from training_export.csv_dialect import Dialect
