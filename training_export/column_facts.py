@@ -171,7 +171,7 @@ class _Running:
             self._series.add(cells, values, weights)
 
     def _go_on(self, cells: Cells, weights: Weights | None) -> None:
-        # Text only now, after so many numbers or times, it tells no lengths: theirs were never taken.
+        # A column that turns out to be text only now has no lengths: those of earlier cells went unrecorded.
         while self._series:
             values = VALUES[self._series.kind](cells)
             if values is not None:

@@ -37,9 +37,10 @@ _DAY_S = 86_400
 
 
 def _calendar() -> NDArray[np.int32]:
-    """Tell of a month, by 20 times its year and its number: 32 times its first day since 1970, plus its days.
+    """Give the table of all months, indexed by 20 x year + month.
 
-    What is no month has no days.
+    An entry is 32 x (days from 1970 to the month's first day) + its number of days; 0 where there is no such
+    month.
     """
     # The calendar repeats every 400 years: so little is computed that import leaves no memory behind.
     months = np.arange(np.datetime64("2000-01", "M"), np.datetime64("2400-02", "M"))

@@ -78,6 +78,7 @@ class Text:
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     try:
         codec = codecs.lookup(encoding)
+        # codecs.lookup finds hex, base64 and rot13 too, which read no text; TextIOWrapper asks just so.
         if not codec._is_text_encoding:
             raise LookupError
     except LookupError:

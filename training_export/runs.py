@@ -47,7 +47,10 @@ class RunRecord:
         return document(self._container.read(self._name), self._name, Run)
 
     def queue(self, run: str) -> None:
-        """Note that a run waits in the queue, unless one is under way: then that one is told."""
+        """Record that a run is queued.
+
+        While another runs, its lease refuses the write and the record keeps telling of that one.
+        """
         data = encode(Run(id=run, outcome="queued"))
         blob = self._container.read(self._name)
         if blob is None:

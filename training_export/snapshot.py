@@ -206,7 +206,7 @@ def _settled_before(
 
 
 def _same_content(export: Export, manifest: Manifest, previous: Manifest | None) -> Manifest | None:
-    """Find the version, latest or newest, that this content already is, told as the settings now tell it."""
+    """Find the version (latest or newest) with the same bytes and contract and at least these formats."""
     newest = [export.versions.find(version) for version in export.versions.ids()[-1:]]
     for known in filter(None, [previous, *newest]):
         same = (known.sha256, known.contract_id) == (manifest.sha256, manifest.contract_id)

@@ -211,9 +211,9 @@ class Versions:
     def retire(self, keep: int) -> list[str]:
         """Remove the oldest versions beyond `keep`, and what killed runs left; give the ids removed.
 
-        So many published ones stay and so many held ones: neither push the others out. `latest` (pinned or
-        not) and every model's adopted version stay, whatever their age. The manifest goes first:
-        data without a manifest is no version, and the next run removes it (an orphan).
+        `keep` counts published and held versions separately. `latest` (pinned or not) and every model's
+        adopted version stay, whatever their age. The manifest goes first: data without a manifest is no
+        version, and the next run removes it (an orphan).
         """
         removed = []
         for version in self._beyond(keep):
@@ -298,7 +298,10 @@ def _readable(manifest: Manifest) -> bytes:
 
 
 def there_already(what: str) -> str:
-    """Say why a run is tried again. Ids are random: what is there is this run's own, its answer lost."""
+    """Explain a create that found its blob: ids are random, so it is this run's own.
+
+    Its first answer was lost, and the run is tried again.
+    """
     return f"Storage has {what} already, as after an answer that was lost: trying again."
 
 
