@@ -42,7 +42,7 @@ from scoring.golden import Kept
 from scoring.routes import Adopt
 from training_export.routes import Move
 from training_export.runs import Run
-from training_export.snapshot import APP_VERSION
+from version import APP_VERSION
 
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/{name}"

@@ -1,4 +1,4 @@
-"""Leaves a web service alone for a while after repeated failures. A pure state machine; the clock is given.
+"""Leaves a web service alone for a while after repeated failures. Pure: a state machine whose clock is given.
 
 Sesam answers a failed batch by sending its entities one at a time, 1 + 100 calls (facts/sesam.md §2.2). When
 the service is down, each of them would wait for its own timeouts; here they are told at once.

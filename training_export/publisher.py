@@ -20,6 +20,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 import telemetry
+from contract.documents import timestamp
 from cutoff import Exchange, WatchedAdapter, cut_at
 from errors import Fault, NodeRefused, NodeUnavailable, SnapshotFailed, requests_fault
 from sections import SesamSettings
@@ -206,7 +207,7 @@ def _about_token(jwt: str) -> str:
     expires = expiry(jwt)
     if expires is None:
         return "Its expiry cannot be read: is it a Sesam token?"
-    return f"Its expiry (exp) is {expires:%Y-%m-%dT%H:%M:%SZ}."
+    return f"Its expiry (exp) is {timestamp(expires)}."
 
 
 def expiry(jwt: str) -> datetime | None:

@@ -6,12 +6,12 @@ Correctness rests on conditional writes alone (versions.py): a lost lease costs 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-from contract.documents import encode
+from contract.documents import encode, timestamp
 from errors import Failure, UnderWay
 from storage import Container, Lease, run_blob, turn_blob
 from training_export.versions import document
@@ -97,7 +97,7 @@ class RunRecord:
 
     def time(self) -> str:
         """Give the present time as records tell it."""
-        return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return timestamp(self._now())
 
 
 @contextmanager

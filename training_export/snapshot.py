@@ -28,8 +28,8 @@ from training_export.publisher import PipeFacts, Published
 from training_export.runs import Outcome, Run, RunRecord
 from training_export.staging import Staging
 from training_export.versions import Versions, there_already
+from version import APP_VERSION
 
-APP_VERSION = "0.1.0"
 RETRY_S = 30.0
 # To wait for another export that reads the same pipe; a run that has waited so long still ends in time.
 TURN_S = 120.0

@@ -15,7 +15,7 @@ import msgspec
 
 import telemetry
 from contract.contract import Contract
-from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version
+from contract.documents import Adoption, Latest, Manifest, decode, encode, is_version, timestamp
 from contract.schema import json_schema
 from errors import Conflict, NotFound, SnapshotFailed, StorageDown
 from storage import (
@@ -199,7 +199,7 @@ class Versions:
 
     def adopt_first(self, models: Iterable[str], manifest: Manifest) -> list[str]:
         """Let each model that has adopted nothing yet adopt this version; give their names (design §5)."""
-        adopted = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        adopted = timestamp(self._now())
         wanted = Adoption(version=manifest.version, contract_id=manifest.contract_id, adopted=adopted)
         return [
             model

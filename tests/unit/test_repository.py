@@ -20,23 +20,27 @@ from packaging.utils import canonicalize_name
 
 from local.azurite import FLAGS
 from local.bootstrap import ROOT
+from version import APP_VERSION
 
 APP = ("contract", "scoring", "training_export", *(path.stem for path in ROOT.glob("*.py")))
+
+
+def _says_pure(path: Path) -> bool:
+    return "Pure" in (ast.get_docstring(ast.parse(path.read_text())) or "")
+
+
+# What says of itself that it is pure, and two folders that are wholly so.
 PURE = (
     "contract",
-    "scoring.breaker",
-    "scoring.cases",
     "scoring.dialects",
-    "scoring.entities",
-    "scoring.echoes",
-    "scoring.evidence",
-    "scoring.redaction",
-    "scoring.scores",
-    "scoring.verdicts",
-    "training_export.csv_scan",
-    "training_export.guards",
-    "training_export.mltable",
+    *(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for folder in (".", "scoring", "training_export")
+        for path in sorted((ROOT / folder).glob("*.py"))
+        if _says_pure(path)
+    ),
 )
+ENVIRONMENT_READERS = {"settings", "schedule", "telemetry", "azure_monitor"}
 
 
 # ---- who may import whom
@@ -187,6 +191,14 @@ def test_reading_the_clock_is_found() -> None:
 def clock_readings(source: str) -> list[str]:
     nodes = ast.walk(ast.parse(source))
     return [ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute) and node.attr in CLOCK]
+
+
+def test_the_environment_is_read_where_contributing_says() -> None:
+    sources = {name: source for name, source in project_modules().items() if not lies_in(name, ("local",))}
+    assert {name for name, source in sources.items() if "os.environ" in source} == ENVIRONMENT_READERS
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    (row,) = re.findall(r"\| reads a setting \| (.*) \|", contributing)
+    assert set(re.findall(r"`(\w+)\.py`", row)) == ENVIRONMENT_READERS
 
 
 def test_function_app_only_registers() -> None:
@@ -408,6 +420,10 @@ def unpinned_actions(workflow: str) -> list[str]:
     used: list[str] = re.findall(r"uses: *(.+)", workflow)
     assert used
     return [action for action in used if not re.fullmatch(r"\S+@[0-9a-f]{40} # v[\d.]+", action)]
+
+
+def test_the_app_and_its_project_file_tell_one_version() -> None:
+    assert f'\nversion = "{APP_VERSION}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_one_python_is_meant_everywhere() -> None:
