@@ -104,7 +104,7 @@ def _observing() -> ThreadPoolExecutor:
 def finish() -> None:
     """Write what scoring has seen and not yet written, at the end of the process."""
     end = time.monotonic() + LAST_WORD_S
-    for observer in _observers.values():
+    for observer in list(_observers.values()):  # a model may be made meanwhile
         observer.finish(max(0.0, end - time.monotonic()))
 
 
