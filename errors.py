@@ -139,7 +139,7 @@ class CredentialsRefused(Failure):
 
 
 class Overloaded(Failure):
-    """This instance can start no thread more, or is ending."""
+    """This instance cannot start another thread, or is shutting down."""
 
     slug, title, status, transient = "overloaded", "This instance can take on no more", 503, True
 

@@ -208,7 +208,7 @@ def _problems_across(given: Mapping[str, Any]) -> Iterator[str]:
         features, chosen = _texts(_as_read(model.get("features"))), _texts(_table(model, "map").values())
         for place, named in (("features", features), ("map", chosen)):
             if any(each.startswith(prefix) for each in named):
-                yield f"models.{name}.{place}: names what begins with {prefix}, which is this model's scores"
+                yield f"models.{name}.{place}: names what begins with {prefix}, reserved for its scores"
         label = _table(exports, contract).get("label")
         if label and label in features:
             yield f"models.{name}.features: names {label}, the label of its export, which is never sent"

@@ -34,7 +34,7 @@ class OwnCpu:
 
 
 def measure(size: int, dialect: str, seconds: float) -> OwnCpu:
-    """Measure one dialect and size, by so many calls a round that the clock's grain does not tell."""
+    """Measure one dialect and size; a round is many calls, far longer than the clock's resolution."""
     wire = AnswersAtOnce(answer_to(dialect))
     model = model_of(dialect, wire)
     body = entities(size)

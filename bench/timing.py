@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-# Of fewer the median is no better than chance.
+# Of fewer, one that was disturbed would be the median.
 FEWEST_ROUNDS = 3
 
 

@@ -166,7 +166,7 @@ def _moment(value: Scalar, column: Column) -> str:
     return read
 
 
-def _text(value: Scalar, column: Column) -> Value:
+def _text(value: Scalar, column: Column) -> Value | None:
     if type(value) is str:
         return value
     if isinstance(value, bool):
@@ -178,7 +178,7 @@ def _text(value: Scalar, column: Column) -> Value:
         case Identifier():
             return _identifier(value, column)
         case Tagged(_, text):
-            return text
+            return text or None  # no bytes at all are an empty cell
     raise Unfit("a date or datetime for a text column: render the column in DTL (datetime-format)")
 
 
@@ -216,7 +216,7 @@ def _plain(value: Scalar) -> Value | None:
     if isinstance(value, Identifier):
         return value.full
     if isinstance(value, Moment | Tagged):
-        return value.text
+        return value.text or None
     return value
 
 

@@ -109,12 +109,13 @@ READERS: dict[ColumnType, Callable[[str], Value | None]] = {
 """How a non-empty cell of each type is read; None where it is not of the type."""
 
 
+# No two of its parts take the same character one after the other: texts may be as long as a body.
 _TAGGED = re.compile(
     r"~(:[^ ].*"
-    r"|[fd][+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[fd][+-]?(NaN|Inf|Infinity)"
+    r"|[fd][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|[fd][+-]?(NaN|Inf|Infinity)"
     r"|t[0-9]{4}-[0-9]{2}-[0-9]{2}.*"
     r"|u[0-9a-fA-F-]{32,36}"
-    r"|r([A-Za-z][A-Za-z0-9+.-]*:.*|\S+)"
+    r"|r([A-Za-z][A-Za-z0-9+.-]*:.*|[^\s./#?]*[./#?]\S*)"
     r"|b([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}[A-Za-z0-9+/=]{2})?)",
     re.DOTALL | re.ASCII,
 )

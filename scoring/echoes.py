@@ -51,7 +51,7 @@ def refuse_reordered(column: SentColumn, sent: tuple[Value | None, ...], echoed:
         return
     pairs = list(zip(sent, echoed, strict=True))
     told = [pair for pair in pairs if pair[0] is not None and pair[0] != ""]
-    kind = _kind(column, {type(value) for value, _ in told})
+    kind = _kind(column, [value for value, _ in told])
     if kind is None:
         return
     if wrong := _changed(kind, told) or (_moved(kind, pairs) if kind.same is None else 0):
@@ -84,17 +84,18 @@ def _as_texts(sent: Column) -> Sequence[object]:
     return list(map(str, sent))
 
 
-def _kind(column: SentColumn, sent: set[type]) -> Kind | None:
+def _kind(column: SentColumn, sent: Column) -> Kind | None:
     """Choose how a column is compared; without a contract the values say."""
     if column.type is not None:
         return _KINDS[column.type]
-    if sent == {str}:
-        return UNTYPED
-    if sent == {int}:
+    types = set(map(type, sent))
+    if types == {str}:
+        return _KINDS["datetime"] if None not in map(_milliseconds, sent) else UNTYPED
+    if types == {int}:
         return _KINDS["integer"]
-    if sent == {bool}:
+    if types == {bool}:
         return _KINDS["boolean"]
-    return _KINDS["number"] if sent <= {int, float} else None
+    return _KINDS["number"] if types <= {int, float} else None
 
 
 def _changed(kind: Kind, told: Pairs) -> int:
@@ -136,7 +137,7 @@ def _same_text(sent: object, echoed: object) -> bool | None:
     # A service may read the text 0150 as the number 150.
     if isinstance(echoed, bool) or not isinstance(echoed, int | float) or not _DIGITS.fullmatch(sent):
         return None
-    return float(sent) == echoed if isinstance(echoed, float) else int(sent.partition(".")[0]) == echoed
+    return echoed == int(sent.partition(".")[0]) or echoed == float(sent)
 
 
 def _numeric(value: object) -> int | float | None:
@@ -197,19 +198,27 @@ def _same_moment(sent: object, echoed: object) -> bool | None:
     if at is None or back is None or not isinstance(sent, str):
         return None  # a constant of the settings may be anything
     if not isinstance(echoed, str):
-        same = math.floor(at * 1000) <= back <= math.ceil(at * 1000)
-        return True if same else None if _counted_otherwise(sent, at, int(back)) else False
+        if math.floor(at * 1000) - (slack := _slack(echoed)) <= back <= math.ceil(at * 1000) + slack:
+            return True
+        return None if _counted_otherwise(sent, at, int(back)) else False
     if echoed == sent[:10] or abs(at - back) < (0.001 if "." in echoed else 1):
         return True
     return False if bool(_ZONE.search(sent)) == bool(_ZONE.search(echoed)) else None
+
+
+def _slack(milliseconds: object) -> float:
+    """Say how far milliseconds may lie from what was sent: cut to seconds, or as a 32-bit float."""
+    if isinstance(milliseconds, float):
+        return max(999.0, abs(milliseconds) * 2**-23)
+    return 999 if isinstance(milliseconds, int) and milliseconds % 1000 == 0 else 0
 
 
 def _counted_otherwise(sent: str, at: float, back: int) -> bool:
     """Say whether a whole number is no milliseconds but another unit, or the digits, of a moment."""
     return (
         abs(back) not in _MILLISECONDS
-        or any(abs(back - at * unit) <= 1000 for unit in (10**6, 10**9))
-        or re.sub(r"[^0-9]", "", sent).startswith(str(back))
+        or any(abs(back - at * unit) <= 1000 for unit in (1, 10**6, 10**9))
+        or re.sub(r"[^0-9]", "", sent).ljust(14, "0").startswith(str(back))
     )
 
 

@@ -2,9 +2,9 @@
 
 A call hands over the rows that were scored, as they were sent, and goes on. They are counted on a thread of
 their own, many at a time: no answer waits for a count or a blob, and nothing that fails here can fail one.
-Every row is counted, but while storage is slow (more than MOST_WAITING wait) or the manifest could not be
-read (for BLIND_S). So an observation informs people and is no account: what cannot be written is told in the
-log and tried again later, and what a process that is killed had not written is lost.
+Every row is counted, except while storage is slow (more than MOST_WAITING wait) or after the manifest could
+not be read (for BLIND_S). So an observation informs people and is no account: what cannot be written is told
+in the log and tried again later, and what a process that is killed had not written is lost.
 """
 
 import threading

@@ -67,9 +67,9 @@ class DataAssets:
             f"{self._base}{self._workspace}/data/{manifest.export}/versions/{manifest.version}"
             f"?api-version={API_VERSION}"
         )
-        body = self.body(manifest)
         exchange = None
         try:
+            body = self.body(manifest)
             with cut_at(self._monotonic() + DEADLINE_S) as exchange:
                 status, is_asset = self._send("PUT", url, body)
                 # A version is immutable: what refuses the second time may be the first one itself.

@@ -140,7 +140,7 @@ def test_a_category_that_training_saw_a_few_times_is_not_told_as_one_that_it_nev
 # Texts that only begin like a tag.
 LIKE_TAGS = (
     *("~ten days", "~t2015", "~bra", "~: x", "~fine", "~fee", "~d", "~d-", "~drop", "~user", "~u"),
-    "~rough draft",
+    *("~rough draft", "~red", "~running", "~r"),
 )
 
 
@@ -152,6 +152,12 @@ def test_a_text_that_only_begins_like_a_tag_is_that_text_wherever_it_comes_from(
     unseen = Encoder(taught_by(["Oslo is fine", "Bodø is far"]))
     assert unseen.encode({"_id": "1", "x": text}).row == [text]
     assert Encoder(None, features=["x"]).encode({"_id": "1", "x": text}).row == [text]
+
+
+def test_no_bytes_at_all_are_null_as_their_empty_cell_is() -> None:
+    assert Encoder(taught_by(["YQ==", "", "YWI="])).encode({"_id": "1", "x": "~b"}).row == [None]
+    assert Encoder(None, features=["x"]).encode({"_id": "1", "x": "~b"}).row == [None]
+    assert Encoder(taught_by(["~bYQ==", "~b"])).encode({"_id": "1", "x": "~b"}).row == ["~b"]
 
 
 IDENTIFIED = [(kind, spelling) for kind, spelling in SPELLINGS if kind in ("identifier", "URI", "decimal")]

@@ -116,3 +116,13 @@ def test_no_text_is_of_a_type_without_keeping_its_meaning(cell: str) -> None:
 )  # fmt: skip
 def test_the_spelling_of_a_text_cell(cell: str, spelling: str) -> None:
     assert values.text_spelling(cell) == spelling
+
+
+@pytest.mark.parametrize(
+    "begin", ["~f", "~f.", "~f1e", "~f-", "~b", "~r", "~r.", "~:", "~t2020-01-01", "~u", "~d"]
+)
+@pytest.mark.parametrize("filler", ["1", ".", "a", "/", "-", "=", "e1", "é"])
+def test_a_text_as_long_as_a_body_is_judged_in_one_pass(begin: str, filler: str) -> None:
+    # By an expression that goes back and forth this would take hours.
+    for end in (" ", "!", "\n", ""):
+        assert values.text_spelling(begin + filler * 200_000 + end) in ("tagged", "bare")

@@ -332,6 +332,18 @@ class TestEchoes:
             ("string", "9007199254740993", 9007199254740993),
             ("string", "89470000000000000017", 89470000000000000017),
             ("string", "150.0", 150),
+            # Digits that a double has lost.
+            ("string", "9007199254740993", 9007199254740992),
+            ("string", "12345678901234567890", 12345678901234567168),
+            ("string", "1" * 400, float("inf")),
+            # Seconds of a far day lie among milliseconds; digits with a time behind them.
+            ("date", "9999-12-31", 253402214400),
+            ("date", "9999-12-31", 253402214400.0),
+            ("date", "2001-05-05", 20010505000000.0),
+            # Cut to seconds, or to 32 bits.
+            ("datetime", "2000-01-01T00:00:00.25Z", 946684800000),
+            ("datetime", "2000-01-01T00:00:00.25Z", 946684800000.0),
+            ("date", "2020-02-29", 1582934392832.0),
         ],
         ids=repr,
     )
@@ -342,11 +354,21 @@ class TestEchoes:
 
     @pytest.mark.parametrize(
         ("kind", "sent", "echoed"),
-        [("string", "9007199254740993", 9007199254740992), ("string", "150.0", 151), ("integer", 41, "")],
+        [
+            ("string", "9007199254740993", 9007199254740991),
+            ("string", "150.0", 151),
+            ("integer", 41, ""),
+            ("datetime", "2000-01-01T00:00:00.25Z", 946684800249),
+            ("datetime", "2000-01-01T00:10:00Z", 946684800000.0),
+        ],
         ids=repr,
     )
     def test_one_value_that_is_another_is_told(self, kind: ColumnType, sent: Value, echoed: object) -> None:
         assert "reorders" in str(column(kind, [sent], [echoed]))
+
+    def test_moments_without_a_contract_are_compared_as_moments(self) -> None:
+        sent: list[Value | None] = ["1971-01-01", "1972-01-01"]
+        assert "reorders" in str(column(None, sent, [63072000000, 31536000000]))
 
     def test_a_text_beside_a_null_is_compared_where_no_contract_tells_its_type(self) -> None:
         assert "reorders" in str(column(None, ["c", "b", "2020-01-01"], ["c", "x", None]))
