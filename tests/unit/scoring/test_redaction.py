@@ -61,6 +61,7 @@ def test_a_text_that_is_longer_than_what_is_shown_is_blotted_out_as_a_whole() ->
         ("got True, want true", True, "got …, want …"),
         ("got False, want true", False, "got …, want true"),
         ("got 41.5 and 7, -1e-05", 41.5, "got # and #, -#e-#"),
+        ("got 41.25 in row 7.", 41.25, "got # in row #."),
         ("column Age is missing", "Age", "column Age is missing"),
         ("Oslo, Oslo-Bergen", " Oslo ", "…, …-Bergen"),
     ],
@@ -75,6 +76,7 @@ def test_one_letter_is_blotted_out_where_it_stands_alone_a_boolean_as_its_word_a
 def test_cells_that_overlap_leave_nothing_of_one_another() -> None:
     assert shown(f"bad {NOTE}", "Kari Nordmann", "Nordmann, diagnosed with diabetes") == "bad …"
     assert shown("bad ababa, ababab", "aba", "abab") == "bad …, …"
+    assert shown("ababa is bad", "aba") == "… is bad"
 
 
 @pytest.mark.statement("azureml-25", "azureml-42")
@@ -95,7 +97,7 @@ def test_what_repr_and_json_make_of_a_text_is_blotted_out_too(sent: str) -> None
     forms += [json.dumps(json.dumps([sent]))[2:-2], repr(json.dumps([sent]))[2:-2]]
     for written in forms + [form[1:-1] for form in forms[1:5]]:
         told = shown(f"unknown {written} in Age", sent)
-        assert not {"Kari", "Bod", "Nordmann", "new"} & set(told.replace("…", " ").replace("'", " ").split())
+        assert not any(word in told for word in ("Kari", "Bod", "Nordmann", "new"))
         assert told.startswith("unknown ")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 import pytest
@@ -195,6 +196,8 @@ class TestEchoes:
             ("2020-02-29T12:00:00Z", "2020-02-29", False),
             ("2020-02-29T12:00:00Z", "2020-02-29T12:00:01Z", True),
             ("2020-02-29T12:00:00Z", "2020-02-29T12:00:00.002Z", True),
+            ("2020-02-29T12:00:00Z", "2020-02-29T12:00:00+01:00", True),
+            ("2020-02-29T12:00:00Z", "2020-02-29T12:00:00-00:30", True),
             # Without a zone it may be another clock.
             ("2020-02-29T12:00:00Z", "2020-02-29T13:00:00", False),
             ("2020-02-29T12:00:00", "2020-02-29T13:00:00", True),
@@ -206,6 +209,9 @@ class TestEchoes:
             ("2020-02-29T12:00:00Z", 10**400, False),
             ("2020-02-29T12:00:00Z", 18321, False),
             ("2020-02-29T12:00:00Z", 1582977601, False),
+            ("2020-02-29T12:00:00Z", 99_999_999_999, False),
+            ("2020-02-29T12:00:00Z", 1582977601000000000, False),
+            ("2020-02-29T12:00:00Z", 1582977601000.0, False),
             ("2020-02-29T12:00:00Z", None, False),
             ("2020-02-29T12:00:00Z", 7.5, False),
             ("2020-02-29T12:00:00Z", True, False),
@@ -215,6 +221,13 @@ class TestEchoes:
         self, sent: str, echoed: object, differs: bool
     ) -> None:
         assert bool(column("datetime", [sent], [echoed])) is differs
+
+    @pytest.mark.statement("azureml-22")
+    @pytest.mark.fault(16)
+    def test_a_day_before_1973_that_comes_back_in_milliseconds_hides_no_other_row(self) -> None:
+        sent, milliseconds = ["1970-06-01", "2020-01-01"], 151 * 86_400_000
+        assert column("date", sent, [milliseconds, 1577836800000]) is None
+        assert "in 1 of 2 rows" in str(column("date", sent, [milliseconds, 1577923200000]))
 
     def test_a_moment_that_lost_its_fraction_is_not_that_of_another_row(self) -> None:
         sent = ["2020-02-29T12:00:00.5Z", "2020-02-29T12:00:00Z"]
@@ -245,6 +258,8 @@ class TestEchoes:
             ("string", ["c", "b", "a"], [5, "c", ""]),
             ("integer", [3, 2, 1], ["n/a", 3, 2]),
             ("date", ["2020-01-03", "2020-01-01", "2020-01-02"], ["x", "2020-01-03", "2020-01-01"]),
+            # Nor does a row that was sent null, whatever the others came back as.
+            ("integer", [3, None, 5], [None, None, "5"]),
             (None, ["2020-01-01", "b", "a"], [7.5, "2020-01-01", "b"]),
         ],
         ids=repr,
@@ -372,6 +387,11 @@ class TestEchoes:
 
     def test_a_text_beside_a_null_is_compared_where_no_contract_tells_its_type(self) -> None:
         assert "reorders" in str(column(None, ["c", "b", "2020-01-01"], ["c", "x", None]))
+
+    @pytest.mark.parametrize("kind", [*get_args(ColumnType), None])
+    def test_lists_and_objects_for_what_was_sent_are_no_reordering(self, kind: ColumnType | None) -> None:
+        for sent in (["2020-01-01", "2020-01-02"], [1, 2], [1.5, 2.5], [True, False]):
+            assert column(kind, sent, [[1], {"a": 1}]) is None
 
     def test_a_null_that_the_service_filled_is_no_reordering(self) -> None:
         columns = (SentColumn("City", "string"),)
