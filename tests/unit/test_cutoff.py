@@ -70,6 +70,28 @@ def test_a_second_request_is_cut_though_another_has_taken_over_the_connection_of
         assert time.monotonic() - began < 2
 
 
+def test_an_exchange_whose_connection_another_has_taken_over_cuts_it_no_more() -> None:
+    def second_expires_first(visit: Visit) -> None:
+        if visit.received.target == "/second":
+            first.expire()
+        answer(200, b"[]")(visit)
+
+    def second() -> None:
+        with cut_at(time.monotonic() + 60):
+            told.append(session.get(f"http://localhost:{server.port}/second", timeout=5).content)
+
+    told: list[bytes] = []
+    with Rogue(second_expires_first) as server, requests.Session() as session:
+        session.mount("http://", WatchedAdapter())
+        with cut_at(time.monotonic() + 60) as first:
+            session.get(f"http://localhost:{server.port}/first", timeout=5)
+            taking_over = threading.Thread(target=second)
+            taking_over.start()
+            taking_over.join()
+        assert first.cut
+        assert (told, server.connections) == ([b"[]"], 1)
+
+
 def test_a_connection_that_was_cut_just_before_it_was_taken_over_is_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -182,6 +204,33 @@ def test_ended_exchanges_do_not_pile_up() -> None:
         watchdog.add(time.monotonic() + 3600, exchange)
         watchdog.remove(exchange)
     assert len(watchdog._heap) <= MOST_STALE + 1
+
+
+def test_ended_exchanges_make_no_other_late(pair: tuple[socket.socket, socket.socket]) -> None:
+    dog, began = Watchdog(), time.monotonic()
+    ended, soon, late = Exchange(), Exchange(), Exchange()
+    soon.watch(pair[0].fileno())
+    for at, exchange in ((0.3, ended), (60, late), (0.4, soon)):
+        dog.add(began + at, exchange)
+    dog.remove(ended)
+    for _ in range(MOST_STALE + 1):
+        exchange = Exchange()
+        dog.add(began + 60, exchange)
+        dog.remove(exchange)
+    assert len(dog._heap) < MOST_STALE, "what ended was taken out"
+    assert pair[0].recv(1) == b""
+    for exchange in (soon, late):
+        dog.remove(exchange)
+
+
+def test_a_connection_that_its_own_thread_has_just_closed_looks_alive_to_no_other(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    connection = _Watched("ml.example")
+    connection.sock, connection._used = pair[0], time.monotonic()
+    assert connection.looks_alive
+    pair[0].close()
+    assert not connection.looks_alive
 
 
 def test_one_thread_watches_all() -> None:

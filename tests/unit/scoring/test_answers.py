@@ -16,7 +16,7 @@ from scoring.dialects import (
     Results,
     dialect_of,
 )
-from scoring.dialects.answers import ENVELOPES, decode_answer, results_of
+from scoring.dialects.answers import ENVELOPES, decode_answer, results_of, shown
 
 DIALECTS = get_args(sections.Dialect)
 PROBABILITIES = [[0.03, 0.97], [0.6, 0.4]]
@@ -179,16 +179,25 @@ def test_the_refusal_of_a_wrong_count_names_both_counts() -> None:
         ({"predictions": ["a", "b"], "probabilities": [0.1]}, "not that long: predictions, probabilities"),
         ({"result": ["a", "b"], "p": [0.1, 0.2, 0.3], "model": "3"}, "not that long: result, p"),
         ({"predictions": ["a", "b"], "warnings": []}, "not that long: predictions, warnings"),
+
+        ({"predictions": ["a", "b"], "probabilities": []}, "not that long: predictions, probabilities"),
         (
             {"Results": {"one": [1, 2], "two": [3, 4]}},
             "2 outputs: choose one by output_name; it has: one, two",
         ),
-        ({"Results": {}}, "0 outputs"),
+        ({"Results": {}}, "0 outputs: choose one by output_name; it has: none"),
         ({"Results": "yes"}, "no list of results"),
     ],
 )
 def test_what_is_no_known_shape_is_refused_in_words(answer: object, words: str) -> None:
     assert words in in_words(answer)
+
+
+def test_names_are_shown_bounded_and_in_harmless_characters() -> None:
+    names = [f"c{number}" for number in range(11)]
+    assert shown(names[:10]) == ", ".join(names[:10])
+    assert shown(names) == ", ".join(names[:10]) + ", …"
+    assert shown(["a\n\u202eb", "Ålder", "x" * 100]) == f"a??b, Ålder, {'x' * 60}"
 
 
 @pytest.mark.statement("azureml-6")
@@ -322,6 +331,7 @@ class TestDecoding:
             (b" \r\n", "it is empty"),
             (b"\xef\xbb\xbf[1]", "byte order mark"),
             ("[1]".encode("utf-16"), "byte order mark"),
+            (b"\xfe\xff" + "[1]".encode("utf-16-be"), "byte order mark"),
             (b"<html><body>Ola Nordmann</body></html>", "an HTML page of 38 bytes"),
             (b"Request processing time exceeded limit", "a text of 38 bytes"),
             (b'[{"name": "Ola Nordmann"', "24 bytes of damaged or truncated JSON"),
