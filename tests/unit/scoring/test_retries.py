@@ -9,6 +9,9 @@ import pytest
 
 from errors import BadAnswer, Failure, Fault, ServiceDown, Silence, Throttled
 from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Permit
+
+from scoring import measured
+from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Pass
 from scoring.cases import Action
 from scoring.retries import Allowance, Call, Parcel, Sender, Sent
 from scoring.verdicts import Outcome, Reply, Trouble
@@ -103,6 +106,12 @@ def test_503_twice_then_a_good_answer_is_a_good_answer_with_growing_waits(clock:
     assert clock.waited == [0.5, 1.0]
 
 
+def test_what_is_sent_again_is_told_as_a_retry(clock: Clock) -> None:
+    with measured.batch("churn") as told:
+        send(ScriptedWire(Reply(503), Reply(503), OK), clock)
+    assert (told.requests, told.retries) == (3, 2)
+
+
 @pytest.mark.statement("azureml-29", "P5")
 @pytest.mark.fault(13)
 @pytest.mark.parametrize(
@@ -142,6 +151,32 @@ def test_no_wait_reaches_beyond_the_deadline(clock: Clock) -> None:
     assert isinstance(failure(sent), Throttled)
     assert failure(sent).retry_after == 20
     assert clock.waited == [20, 20]
+
+
+@pytest.mark.parametrize(("seconds", "final"), [(0.4, True), (0.6, False)])
+def test_what_is_sent_once_ends_where_the_first_wait_reaches_beyond_the_deadline(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float, final: bool
+) -> None:
+    monkeypatch.setattr(ScriptedWire, "kept", True)
+    parcel = Parcel(payload().write(ROWS), 2, lambda _: payload().read([], ROWS), (), Allowance(100))
+    sender = sender_of(ScriptedWire(Reply(503)), clock)
+    sent = sender.send_once(parcel, Call(clock.deadline(seconds), "call"))
+    assert sent is not None
+    assert (sent.final, sent.verdict.action is Action.STOP) == (final, final)
+
+
+def test_between_attempts_as_long_is_waited_as_was_asked_for(clock: Clock) -> None:
+    class Noted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
+            return False
+
+    waited: list[float | None] = []
+    plan = payload()
+    parcel = Parcel(plan.write(ROWS), 2, lambda answer: plan.read(answer, ROWS), (), Allowance(100))
+    wire = ScriptedWire(Reply(429, {"retry-after": "7"}), OK)
+    Sender(wire, chance=lambda: 0.0).send(parcel, Call(clock.deadline(200), "call", over=Noted()))
+    assert waited == [7.0]
 
 
 def test_an_attempt_that_our_own_deadline_cut_short_does_not_hide_what_the_service_said(
@@ -312,6 +347,18 @@ def test_every_request_of_a_call_has_its_own_id_of_at_most_40_harmless_character
     assert [len(long.next_id()), long.next_id()[32:]] == [40, "-0"]
 
 
+@pytest.mark.statement("azureml-14")
+@pytest.mark.parametrize("id_", ["7", "_-a", "a" * 40])
+def test_an_id_that_the_service_takes_is_the_calls(clock: Clock, id_: str) -> None:
+    assert Call(clock.deadline(1), id_).request_id == id_
+
+
+@pytest.mark.statement("azureml-14")
+@pytest.mark.parametrize("id_", ["", "a" * 41, "a b", "å"])
+def test_an_id_that_the_service_does_not_take_is_made_up(clock: Clock, id_: str) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", Call(clock.deadline(1), id_).request_id)
+
+
 def test_calls_that_come_with_the_same_id_send_requests_with_others(clock: Clock) -> None:
     wire = ScriptedWire(OK)
     send(wire, clock)
@@ -337,6 +384,15 @@ def test_a_service_that_is_down_is_left_alone_and_calls_are_told_at_once(clock: 
     wire._script = [OK]
     assert send(wire, clock, sender=sender).results is not None
     assert send(wire, clock, sender=sender).results is not None
+
+
+def test_failures_with_a_good_answer_between_them_never_open_the_breaker(clock: Clock) -> None:
+    failures = [Reply(503)] * (STRIKES - 1)
+    wire = ScriptedWire(*failures, OK, *failures)
+    sender = sender_of(wire, clock, attempts=1)
+    for _ in range(2 * STRIKES - 1):
+        send(wire, clock, sender=sender)
+    assert sender.breaker.closed_for == 0
 
 
 @pytest.mark.parametrize(

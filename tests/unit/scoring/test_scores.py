@@ -100,7 +100,7 @@ class TestNames:
     @pytest.mark.parametrize(("prefix", "name"), [("_", "x"), ("$", "x"), ("rdf:", "type"), ("", "_id")])
     def test_no_name_of_sesam_s_own_is_ever_invented(self, prefix: str, name: str) -> None:
         with pytest.raises(AnswerUnusable, match="Sesam's own"):
-            scored((name,), (1,), (2,), prefix=prefix)
+            scored((name, "p"), (1, 2), (3, 4), prefix=prefix)
 
     @pytest.mark.statement("sesam-21")
     @pytest.mark.parametrize("names", [("a b", "a-b"), ("a", "a")])
