@@ -61,6 +61,18 @@ def test_an_error_is_its_futures_and_its_lane_is_free_again(lanes: Lanes) -> Non
     assert lanes.here(lambda: "free") == "free"
 
 
+def test_however_much_was_done_there_are_no_more_lanes_than_at_first(
+    lanes: Lanes, gate: threading.Event
+) -> None:
+    for _ in range(5):
+        assert lanes.start(lambda: "there").result(5) == "there"
+        assert lanes.here(lambda: "here") == "here"
+    for _ in range(3):
+        lanes.start(lambda: gate.wait(10))
+    assert lanes.waiting == 1
+    assert lanes.here(lambda: "never") is None
+
+
 def test_a_thread_that_cannot_be_had_costs_its_work_and_no_lane(
     lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,10 +97,24 @@ def test_after_the_end_nothing_is_begun_and_what_waits_is_told_so(gate: threadin
     under_way = lanes.start(lambda: gate.wait(10))
     waiting = lanes.start(lambda: "never")
     lanes.close()
+    assert waiting.cancelled(), "at once, though nothing comes after it"
     late = lanes.start(lambda: "never")
     assert not wait([waiting, late], 5).not_done
-    assert waiting.cancelled()
     assert late.cancelled()
     gate.set()
     assert under_way.result(5)
     assert lanes.here(lambda: "never") is None
+
+
+def test_an_end_that_is_waited_for_leaves_nothing_under_way_and_no_thread(gate: threading.Event) -> None:
+    before = set(threading.enumerate())
+    lanes = Lanes(1)
+    under_way = lanes.start(lambda: gate.wait(10))
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.name.startswith("lane")
+    closing = threading.Thread(target=lanes.close, kwargs={"wait": True})
+    closing.start()
+    gate.set()
+    closing.join(5)
+    assert under_way.done()
+    assert not thread.is_alive()

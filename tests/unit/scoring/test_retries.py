@@ -153,13 +153,15 @@ def test_no_wait_reaches_beyond_the_deadline(clock: Clock) -> None:
     assert clock.waited == [20, 20]
 
 
-@pytest.mark.parametrize(("seconds", "final"), [(0.4, True), (0.6, False)])
-def test_what_is_sent_once_ends_where_the_first_wait_reaches_beyond_the_deadline(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float, final: bool
+@pytest.mark.parametrize(
+    ("seconds", "attempts", "final"), [(0.4, 4, True), (0.6, 4, False), (0.6, 1, True), (0.6, 2, False)]
+)
+def test_what_is_sent_once_ends_where_there_is_no_time_or_no_attempt_for_another(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float, attempts: int, final: bool
 ) -> None:
     monkeypatch.setattr(ScriptedWire, "kept", True)
     parcel = Parcel(payload().write(ROWS), 2, lambda _: payload().read([], ROWS), (), Allowance(100))
-    sender = sender_of(ScriptedWire(Reply(503)), clock)
+    sender = sender_of(ScriptedWire(Reply(503)), clock, attempts=attempts)
     sent = sender.send_once(parcel, Call(clock.deadline(seconds), "call"))
     assert sent is not None
     assert (sent.final, sent.verdict.action is Action.STOP) == (final, final)
