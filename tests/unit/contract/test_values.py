@@ -64,6 +64,11 @@ def test_a_day_that_does_not_exist_is_no_date(cell: str) -> None:
     assert values.day(cell) is None
 
 
+@pytest.mark.parametrize("cell", ["2015-12-31", "2016-02-29", "0001-01-01", "9999-12-31"])
+def test_a_date_cell_keeps_its_text(cell: str) -> None:
+    assert values.day(cell) == cell
+
+
 @pytest.mark.parametrize(
     ("cell", "canonical"),
     [
@@ -99,6 +104,20 @@ def test_moments_order_as_their_seconds_do(when: object, nanoseconds: int) -> No
     assert values.seconds(earlier) == pytest.approx(values.seconds(earlier[:19]) + nanoseconds / 1e9)
 
 
+@pytest.mark.parametrize(
+    ("canonical", "seconds"),
+    [
+        ("1970-01-01", 0.0),
+        ("1970-01-01T00:00:00Z", 0.0),
+        ("1969-12-31T23:59:59Z", -1.0),
+        ("1969-12-31T23:59:59.25Z", -0.75),
+        ("2018-01-01T00:00:00.5Z", 1514764800.5),
+    ],
+)
+def test_seconds_are_counted_from_1970(canonical: str, seconds: float) -> None:
+    assert values.seconds(canonical) == seconds
+
+
 @given(st.text())
 def test_no_text_is_of_a_type_without_keeping_its_meaning(cell: str) -> None:
     for kind, read in values.READERS.items():
@@ -126,3 +145,21 @@ def test_a_text_as_long_as_a_body_is_judged_in_one_pass(begin: str, filler: str)
     # By an expression that goes back and forth this would take hours.
     for end in (" ", "!", "\n", ""):
         assert values.text_spelling(begin + filler * 200_000 + end) in ("tagged", "bare")
+
+    ("tagged", "text"),
+    [
+        ("~:a\nb", "~: a"),
+        ("~f1E+2", "~f"),
+        ("~d-1.5", "~dog"),
+        ("~t2015-12-31T00:00:00Z", "~t2015"),
+        ("~u531a379e-31bb-4ce1-8690-158dceb64be6", "~u531a379e-31bb"),
+        ("~rhttp://www.sesam.io/", "~red"),
+        ("~bAAECAwQF", "~banana"),
+        ("~bAAE=", "~bAA"),
+        ("~bAA==", "~bA==="),
+        ("~b", "~"),
+    ],
+)
+def test_a_tag_counts_only_with_what_may_stand_behind_it(tagged: str, text: str) -> None:
+    assert values.text_spelling(tagged) == "tagged"
+    assert values.text_spelling(text) == "bare"
