@@ -70,9 +70,21 @@ def categories(*values: str) -> tuple[Category, ...]:
             ("Income is no longer categorical",),
         ),
         (
+            column(type_="string"),
+            column(type_="string", categories=categories("a")),
+            ("Income is now categorical",),
+        ),
+        (column(minimum=1, maximum=5), column(), ()),
+        (column(), column(minimum=1, maximum=5), ()),
+        (
             column(type_="string", spelling="bare"),
             column(type_="string", spelling="full"),
             ("Income is now written full (before: bare)",),
+        ),
+        (
+            column(type_="boolean", spelling="true"),
+            column(type_="boolean"),
+            ("Income is now written otherwise (before: true)",),
         ),
     ],
 )
@@ -93,6 +105,8 @@ def test_rows_columns_order_and_label_are_compared() -> None:
         "label c → d",
     )
     assert differences(manifest(rows=0), manifest(rows=1)) == ("rows 0 → 1",)
+    assert differences(manifest(label=""), manifest(label="c")) == ("label (none) → c",)
+    assert differences(manifest(label="c"), manifest(label="")) == ("label c → (none)",)
 
 
 def test_long_lists_are_cut_with_their_count() -> None:

@@ -302,6 +302,16 @@ def test_without_header_and_without_columns_nothing_is_guessed(bench: Bench) -> 
     assert bench.run(b"1,Per\r\n").outcome == "published"
 
 
+@pytest.mark.statement("sesam-36")
+@pytest.mark.parametrize("terminator", ["\r\n", "\n", "\r"])
+def test_each_line_terminator_that_readers_know_is_taken(bench: Bench, terminator: str) -> None:
+    bench.fake.facts = PipeFacts(sink={"lineterminator": terminator})
+    body = rows(10).replace(b"\r\n", terminator.encode())
+    run = bench.run(body)
+    assert run.outcome == "published"
+    assert bench.versions.manifest(str(run.version)).rows == 10
+
+
 def test_a_line_terminator_of_its_own_kind_is_refused(bench: Bench) -> None:
     bench.fake.facts = PipeFacts(sink={"lineterminator": "|"})
     assert "lineterminator" in bench.run().detail
