@@ -303,6 +303,17 @@ def test_without_header_and_without_columns_nothing_is_guessed(bench: Bench) -> 
 
 
 @pytest.mark.statement("sesam-36")
+@pytest.mark.parametrize(("mark", "before"), [(True, b""), (False, b"\xef\xbb\xbf")])
+def test_a_byte_order_mark_is_there_where_the_pipe_says_so_and_nowhere_else(
+    bench: Bench, mark: bool, before: bytes
+) -> None:
+    bench.fake.facts = PipeFacts(sink={"byte_order_mark": mark})
+    run = bench.run(before + rows(10))
+    assert run.outcome == "failed"
+    assert "byte order mark" in run.detail
+
+
+@pytest.mark.statement("sesam-36")
 @pytest.mark.parametrize("terminator", ["\r\n", "\n", "\r"])
 def test_each_line_terminator_that_readers_know_is_taken(bench: Bench, terminator: str) -> None:
     bench.fake.facts = PipeFacts(sink={"lineterminator": terminator})
@@ -480,6 +491,7 @@ def test_the_first_published_version_is_adopted_and_later_ones_are_not(bench: Be
     bench.run(rows(4))
     assert bench.container.read(adoption_blob("churn")) is None, "a held version is adopted by nobody"
     first = bench.run(rows(10))
+    assert adopted(bench).adopted == f"{bench.clock.now():%Y-%m-%dT%H:%M:%SZ}"
     bench.run(rows(11))
     assert adopted(bench).version == first.version
     assert adopted(bench).contract_id == whole_version(bench.container, str(first.version)).contract_id
