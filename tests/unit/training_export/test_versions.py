@@ -110,6 +110,13 @@ def test_a_version_tells_when_it_was_made(bench: Bench) -> None:
     assert bench.versions.new_id().startswith(f"{bench.clock.now():%Y%m%dT%H%M%SZ}-")
 
 
+def test_an_id_is_later_than_that_of_a_held_version_too_though_the_clock_was_set_back(bench: Bench) -> None:
+    bench.set(min_rows=50)
+    held = str(bench.run(rows(20)).version)
+    bench.clock.pass_(-86_400)
+    assert bench.versions.new_id() > held
+
+
 def test_there_is_no_way_to_a_version_that_is_not_there(bench: Bench) -> None:
     with pytest.raises(NotFound, match="no published version"):
         bench.versions.move(None, pin=None)
