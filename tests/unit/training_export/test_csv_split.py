@@ -128,6 +128,7 @@ class Written:
 
 def test_only_whole_records_are_split_and_the_rest_is_left() -> None:
     assert split('1,a\r\n2,"b\r\nc"\r\n3,"d\r\n', 2) == ([["1", "a"], ["2", "b\r\nc"]], '3,"d\r\n')
+    assert split("1,a\r\n2,b\r", 2) == ([["1", "a"]], "2,b\r"), "a rest puts no record in doubt"
     assert split("1,a", 2) == ([], "1,a")
     assert split('"1,a\r\n', 2) == ([], '"1,a\r\n')
 
@@ -161,6 +162,14 @@ def test_a_block_of_many_strips_is_split_to_the_end(quote: str) -> None:
 )
 def test_a_block_in_doubt_is_not_split(text: str) -> None:
     assert split(text, 2) is None
+
+
+@pytest.mark.fault(34)
+@pytest.mark.parametrize("terminator", TERMINATORS)
+@pytest.mark.parametrize("text", ["1,a|2|", "1,a|2,b,c|", "1,a,2|b|", "1,a,2|b|3,c|", "1|a,2|", "1,a||"])
+def test_a_ragged_block_is_not_split_whatever_ends_its_records(text: str, terminator: str) -> None:
+    dialect = Dialect(lineterminator=terminator)
+    assert split(text.replace("|", terminator), 2, dialect) is None
 
 
 def test_an_empty_line_is_no_record_of_one_cell_but_an_empty_quoted_cell_is() -> None:
