@@ -5,11 +5,14 @@ What is tried is every call to storage that the app makes.
 
 import base64
 import hashlib
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import requests
 from azure.storage.blob._shared.constants import DATA_BLOCK_SIZE
 from azure.storage.queue import QueueClient
 from pydantic import SecretStr
@@ -21,6 +24,7 @@ from sections import HostStorage, StorageSettings
 from storage import EXPORT_QUEUE, BlobContainer, open_container, probe_export_queue
 from tests.faults.training_export.test_storage import forward
 from tests.rogue import Rogue, Scene, Visit, answer, head, raw, silent
+from whole_head import WholeHeadAdapter
 
 EVERY = 29  # bytes from one cut to the next
 BLOCK_ID = base64.b64encode(b"block-1").decode()
@@ -172,3 +176,14 @@ def test_the_transport_has_what_the_sdk_gives_its_own() -> None:
     given = storage._transport(5.0).connection_config
     assert (given.timeout, given.read_timeout, given.data_block_size) == (5.0, 5.0, DATA_BLOCK_SIZE)
     assert storage._transport(60.0).connection_config.timeout == storage.LONGEST_CONNECT_S
+
+
+def test_over_tls_too_no_answer_is_taken_that_broke_off_in_its_head(
+    tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    with Rogue(raw(b"HTTP/1.1 200 OK\r\nETag: 1\r\n"), tls=tls) as server, requests.Session() as session:
+        session.mount("https://", WholeHeadAdapter())
+        with pytest.raises(requests.ConnectionError, match="broke off"):
+            session.get(
+                f"https://localhost:{server.port}/", verify=str(tmp_path / "localhost.pem"), timeout=5
+            )

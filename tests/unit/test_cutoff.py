@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from cutoff import MOST_JOINED, MOST_STALE, Exchange, Watchdog, WatchedAdapter, _Watched, cut_at
-from tests.rogue import Rogue, Visit, answer, raw, silent
+from tests.rogue import Rogue, Visit, answer, head, raw, silent
 from whole_head import WholeHeadAdapter
 
 
@@ -125,6 +125,23 @@ def test_by_a_proxy_too_no_answer_is_taken_that_broke_off_in_its_head(
         session.mount("http://", adapter())
         with pytest.raises(requests.ConnectionError):
             session.get("http://node.example/", proxies={"http": f"http://localhost:{proxy.port}"}, timeout=5)
+
+
+@pytest.mark.parametrize("adapter", [WatchedAdapter, WholeHeadAdapter])
+@pytest.mark.parametrize(
+    "before",
+    [b"", head(100), head(103, {"Link": "</x>"}), head(199), head(102) + head(103)],
+    ids=["none", "100", "103", "199", "two"],
+)
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"], ids=["CRLF", "LF"])
+def test_an_answer_is_the_final_one_however_its_lines_end(
+    adapter: type[WholeHeadAdapter], before: bytes, end: bytes
+) -> None:
+    told = before + head(200, {"Content-Length": "2"}) + b"[]"
+    with Rogue(raw(told.replace(b"\r\n", end))) as server, requests.Session() as session:
+        session.mount("http://", adapter())
+        response = session.get(f"http://localhost:{server.port}/", timeout=5)
+    assert (response.status_code, response.content) == (200, b"[]")
 
 
 def test_by_a_proxy_too_an_exchange_is_cut() -> None:
