@@ -146,6 +146,8 @@ def test_a_text_as_long_as_a_body_is_judged_in_one_pass(begin: str, filler: str)
     for end in (" ", "!", "\n", ""):
         assert values.text_spelling(begin + filler * 200_000 + end) in ("tagged", "bare")
 
+
+@pytest.mark.parametrize(
     ("tagged", "text"),
     [
         ("~:a\nb", "~: a"),
@@ -157,6 +159,9 @@ def test_a_text_as_long_as_a_body_is_judged_in_one_pass(begin: str, filler: str)
         ("~bAAECAwQF", "~banana"),
         ("~bAAE=", "~bAA"),
         ("~bAA==", "~bA==="),
+        ("~rwww.sesam.io", "~r"),
+        ("~u531a379e31bb4ce18690158dceb64be6", "~u531a379e31bb4ce18690158dceb64bex"),
+        ("~dNaN", "~dNaNa"),
         ("~b", "~"),
     ],
 )

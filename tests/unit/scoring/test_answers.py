@@ -179,7 +179,6 @@ def test_the_refusal_of_a_wrong_count_names_both_counts() -> None:
         ({"predictions": ["a", "b"], "probabilities": [0.1]}, "not that long: predictions, probabilities"),
         ({"result": ["a", "b"], "p": [0.1, 0.2, 0.3], "model": "3"}, "not that long: result, p"),
         ({"predictions": ["a", "b"], "warnings": []}, "not that long: predictions, warnings"),
-
         ({"predictions": ["a", "b"], "probabilities": []}, "not that long: predictions, probabilities"),
         (
             {"Results": {"one": [1, 2], "two": [3, 4]}},

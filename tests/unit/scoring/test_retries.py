@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from errors import BadAnswer, Failure, Fault, ServiceDown, Silence, Throttled
-from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Permit
-
 from scoring import measured
-from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Pass
+from scoring.breaker import FIRST_PAUSE_S, STRIKES, Breaker, Permit
 from scoring.cases import Action
 from scoring.retries import Allowance, Call, Parcel, Sender, Sent
 from scoring.verdicts import Outcome, Reply, Trouble
@@ -394,7 +392,7 @@ def test_failures_with_a_good_answer_between_them_never_open_the_breaker(clock: 
     sender = sender_of(wire, clock, attempts=1)
     for _ in range(2 * STRIKES - 1):
         send(wire, clock, sender=sender)
-    assert sender.breaker.closed_for == 0
+    assert sender.breaker.open_for == 0
 
 
 @pytest.mark.parametrize(
