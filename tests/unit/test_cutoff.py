@@ -92,6 +92,18 @@ def test_an_exchange_whose_connection_another_has_taken_over_cuts_it_no_more() -
         assert (told, server.connections) == ([b"[]"], 1)
 
 
+@pytest.mark.parametrize(("headers", "kept"), [({}, True), ({"Connection": "close"}, False)])
+def test_an_exchange_tells_whether_it_went_out_on_a_kept_connection(
+    headers: dict[str, str], kept: bool
+) -> None:
+    with Rogue(answer(200, b"[]", headers)) as server, requests.Session() as session:
+        session.mount("http://", WatchedAdapter())
+        for on_kept in (False, kept):
+            with cut_at(time.monotonic() + 60) as exchange:
+                session.get(f"http://localhost:{server.port}/", timeout=5)
+            assert exchange.on_kept is on_kept
+
+
 def test_a_connection_that_was_cut_just_before_it_was_taken_over_is_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,6 +154,14 @@ def test_an_answer_is_the_final_one_however_its_lines_end(
         session.mount("http://", adapter())
         response = session.get(f"http://localhost:{server.port}/", timeout=5)
     assert (response.status_code, response.content) == (200, b"[]")
+
+
+@pytest.mark.parametrize("adapter", [WatchedAdapter, WholeHeadAdapter])
+def test_an_answer_without_a_body_is_read_at_once(adapter: type[WholeHeadAdapter]) -> None:
+    with Rogue(answer(200, b"")) as server, requests.Session() as session:
+        session.mount("http://", adapter())
+        with session.get(f"http://localhost:{server.port}/", timeout=5, stream=True) as response:
+            assert response.raw.read() == b""
 
 
 def test_by_a_proxy_too_an_exchange_is_cut() -> None:
@@ -257,6 +277,7 @@ def test_one_thread_watches_all() -> None:
         with cut_at(time.monotonic() + 60):
             pass
     assert [t for t in threading.enumerate() if t.name == "watchdog"] == before
+    assert all(thread.daemon for thread in before), "it keeps no process from ending"
 
 
 @pytest.mark.parametrize(("size", "packets"), [(0, 1), (100, 1), (MOST_JOINED, 2)])
