@@ -102,6 +102,7 @@ class ClassicService:
     requests: int = 0
     rows: int = 0
     _at_once: int = 0
+    _judged: int = 0
     _enough: asyncio.Event = field(default_factory=asyncio.Event)
     _loaded: tuple[int, Model] | None = None
 
@@ -109,8 +110,6 @@ class ClassicService:
         """Answer a request, and count it."""
         self.requests += 1
         self._at_once += 1
-        if self.requests >= self.answer_after:
-            self._enough.set()
         try:
             return web.json_response(await self._answer(request))
         except RefusedError as refused:
@@ -120,7 +119,12 @@ class ClassicService:
 
     async def _answer(self, request: web.Request) -> dict[str, object]:
         body = await request.read()
-        self._admit(request)
+        try:
+            self._admit(request)
+        finally:
+            self._judged += 1
+            if self._judged >= self.answer_after:
+                self._enough.set()
         await self._enough.wait()
         document = _document(body)
         self._check_parameters(document.get("GlobalParameters"))
