@@ -30,7 +30,7 @@ QUICK: dict[str, Callable[[], list[Table]]] = {
     "snapshot": lambda: [snapshot.run(megabytes=(10,))],
     "cold-start": lambda: [cold_start.run(repeats=3, starts=1)],
     "memory": lambda: [memory.run(seconds=5, callers=16)],
-    "growth": lambda: [growth.run(times=(1, 3))],
+    "growth": lambda: [growth.run(times=(1, 3), seconds=0.5)],
 }
 
 

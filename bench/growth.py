@@ -13,15 +13,16 @@ from training_export.csv_dialect import Dialect
 from training_export.csv_scan import scan
 
 TIMES = (1, 10, 100)
-# So many MB make ×10 and ×100 the sizes of the snapshots measured.
-ENTITIES, CALLS, MEGABYTES = 100, 20, 20
+# ×100 of so many MB are a gigabyte.
+ENTITIES, CALLS, MEGABYTES = 100, 10, 10
+SECONDS = 6.0
 CHUNK = 256 * 1024
 
 # What is to be done, and how much it is: of entities and MB, so that seconds become what the table tells.
 type Work = tuple[Callable[[], object], float]
 
 
-def run(times: Sequence[int] = TIMES) -> Table:
+def run(times: Sequence[int] = TIMES, seconds: float = SECONDS) -> Table:
     """Measure each at ×1, ×10, ×100, in turn, as the machine's speed changes from second to second."""
     works: Sequence[tuple[str, Callable[[int], Work]]] = (
         (f"a call of {ENTITIES} entities × …, µs an entity", _larger_calls),
@@ -31,7 +32,7 @@ def run(times: Sequence[int] = TIMES) -> Table:
     rows = []
     for title, work in works:
         made = {str(time): work(time) for time in times}
-        rounds = in_turn({time: do for time, (do, _) in made.items()})
+        rounds = in_turn({time: do for time, (do, _) in made.items()}, seconds)
         costs = [rounds.median(time) / units for time, (_, units) in made.items()]
         first, *_, last = made
         grown = rounds.ratio(last, first) * made[first][1] / made[last][1] - 1
@@ -46,7 +47,7 @@ def run(times: Sequence[int] = TIMES) -> Table:
 
 
 def _larger_calls(times: int) -> Work:
-    return _calls(ENTITIES * times, max(1, 2 * CALLS // times))
+    return _calls(ENTITIES * times, max(1, 4 * CALLS // times))
 
 
 def _more_calls(times: int) -> Work:

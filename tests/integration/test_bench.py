@@ -33,7 +33,7 @@ def test_a_ratio_is_of_one_round_so_that_a_machine_that_slows_down_slows_both() 
 
 
 def test_growth_is_measured() -> None:
-    assert len(growth.run(times=(1, 2)).rows) == 3
+    assert len(growth.run(times=(1, 2), seconds=0).rows) == 3
 
 
 def test_the_import_of_the_app_brings_nothing_that_is_needed_later() -> None:
