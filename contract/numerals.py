@@ -14,7 +14,8 @@ _decode_floats = msgspec.json.Decoder(list[float]).decode
 
 def integers(texts: Sequence[str]) -> list[int] | None:
     """Read all as whole numbers of any size; None where one is not written as JSON writes it."""
-    joined = ",".join(texts).encode()
+    # Half a surrogate pair, which an answer may hold, becomes a sign that no number has.
+    joined = ",".join(texts).encode(errors="replace")
     return None if joined.translate(None, b"0123456789-,") else read_integers(joined, len(texts))
 
 
@@ -28,7 +29,8 @@ def numbers(texts: Sequence[str]) -> list[float] | None:
 
     To JSON `-0` is a whole number: it loses its sign.
     """
-    joined = ",".join(texts).encode()
+    # Half a surrogate pair, which an answer may hold, becomes a sign that no number has.
+    joined = ",".join(texts).encode(errors="replace")
     return None if joined.translate(None, b"0123456789-+.eE,") else read_numbers(joined, len(texts))
 
 

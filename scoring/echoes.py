@@ -4,9 +4,9 @@ An echo is compared as its type allows. Rows that were sent null or "" tell noth
 
     text, integer    every value must be the one that was sent
     date, datetime   likewise, as the moment that it is: in milliseconds (as doubles to 32 bits), or in a text
-                     that `values` reads; to the second where the echo has no fraction, to the day where it has
-                     no time. Where one of the two has a zone and the other none it may be another clock's: only
-                     the order counts. A null tells nothing: dates beyond a library's range become null
+                     that `values` reads; to the second where the echo has no fraction, to the day where it
+                     has no time. Where one of the two has a zone and the other none it may be another clock's:
+                     only the order counts. A null tells nothing: dates beyond a library's range become null
     number, boolean  only the order counts, as services round and scale them: wrong is where all that was sent
                      comes back, in other rows; a number to the precision of a 32-bit float
 
@@ -105,7 +105,8 @@ def _changed(kind: Kind, told: Pairs) -> int:
     verdicts = [kind.same(s, None if e == "" else e) for s, e in told]
     # A null tells nothing of its own row, and no less of the others.
     if all(verdict is not None or e in (None, "") for verdict, (_, e) in zip(verdicts, told, strict=True)):
-        return verdicts.count(False)
+        # What is compared to a precision alone can still be another row's.
+        return verdicts.count(False) or _moved(kind, [pair for pair in told if pair[1] not in (None, "")])
     came = [None if e == "" else kind.read(e) for _, e in told]
     if not any(back is not None for back in came):
         return 0

@@ -381,6 +381,13 @@ class TestEchoes:
     def test_one_value_that_is_another_is_told(self, kind: ColumnType, sent: Value, echoed: object) -> None:
         assert "reorders" in str(column(kind, [sent], [echoed]))
 
+    def test_exact_doubles_of_other_rows_are_told_however_near_they_lie(self) -> None:
+        sent: list[Value | None] = ["2024-01-05T11:00:00Z", "2024-01-05T11:02:00Z"]
+        assert "reorders" in str(column("datetime", sent, [1704452520000.0, 1704452400000.0]))
+
+    def test_half_a_surrogate_pair_in_place_of_a_number_tells_nothing(self) -> None:
+        assert column("number", [1.5, 2.5], ["\ud800", "2.5"]) is None
+
     def test_moments_without_a_contract_are_compared_as_moments(self) -> None:
         sent: list[Value | None] = ["1971-01-01", "1972-01-01"]
         assert "reorders" in str(column(None, sent, [63072000000, 31536000000]))
