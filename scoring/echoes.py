@@ -5,8 +5,9 @@ An echo is compared as its type allows. Rows that were sent null or "" tell noth
     text, integer    every value must be the one that was sent
     date, datetime   likewise, as the moment that it is: in milliseconds (as doubles to 32 bits), or in a text
                      that `values` reads; to the second where the echo has no fraction, to the day where it
-                     has no time. Where one of the two has a zone and the other none it may be another clock's:
-                     only the order counts. A null tells nothing: dates beyond a library's range become null
+                     has no time. Where one of the two has a zone and the other none it may be another
+                     clock's: only the order counts. A null tells nothing: dates beyond a library's range
+                     become null
     number, boolean  only the order counts, as services round and scale them: wrong is where all that was sent
                      comes back, in other rows; a number to the precision of a 32-bit float
 
